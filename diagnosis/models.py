@@ -1,0 +1,260 @@
+"""Laboratories, slides, images and what the network said of them.
+
+A prediction's life, each arrow a conditional update in `tasks.py`:
+
+    queued → running → done | rejected | failed
+    running → queued    (a sweep found its worker gone; at most MAX_ATTEMPTS times)
+    failed → queued     (a person pressed "try again")
+"""
+
+import secrets
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+INVITATION_DAYS = 14
+
+
+class Laboratory(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=120)
+    created_at = models.DateTimeField(auto_now_add=True)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
+
+    class Meta:
+        verbose_name_plural = "laboratories"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    TECHNICIAN = "technician", "Technician"
+    CLINICIAN = "clinician", "Clinician"
+    REVIEWER = "reviewer", "Reviewer"
+    ADMINISTRATOR = "administrator", "Administrator"
+
+
+class Membership(models.Model):
+    laboratory = models.ForeignKey(Laboratory, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role)
+    joined_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["laboratory", "user"], name="one_membership"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.get_role_display()} of {self.laboratory}"
+
+
+def invitation_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def invitation_end() -> datetime:
+    return timezone.now() + timedelta(days=INVITATION_DAYS)
+
+
+class Invitation(models.Model):
+    """A link that makes whoever opens it, once and in time, a member."""
+
+    laboratory = models.ForeignKey(Laboratory, models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=20, choices=Role, default=Role.CLINICIAN)
+    token = models.CharField(max_length=64, unique=True, default=invitation_token)
+    note = models.CharField(max_length=120, blank=True, help_text="Whom it is for.")
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(default=invitation_end)
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()} of {self.laboratory}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.accepted_by_id is None and self.expires_at > timezone.now()
+
+
+class Stain(models.TextChoices):
+    GIEMSA = "giemsa", "Giemsa"
+    FIELD = "field", "Field"
+    LEISHMAN = "leishman", "Leishman"
+    WRIGHT = "wright", "Wright"
+    OTHER = "other", "Other"
+
+
+class Slide(models.Model):
+    """One glass slide of one patient's blood: a code, never a name."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    laboratory = models.ForeignKey(Laboratory, models.CASCADE, related_name="slides")
+    code = models.CharField(
+        max_length=40,
+        validators=[
+            RegexValidator(
+                r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+                "Use letters, digits and . _ / - only, without spaces: a code, not a name.",
+            )
+        ],
+        help_text="The code on the glass. Never a patient's name.",
+    )
+    stain = models.CharField(max_length=20, choices=Stain, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="slides"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["laboratory", "code"], name="one_slide_per_code"),
+        ]
+        indexes = [models.Index(fields=["laboratory", "-created_at", "-id"], name="slide_history")]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Kind(models.TextChoices):
+    CELL = "cell", "Cell"
+    FIELD = "field", "Field"
+
+
+def image_path(image: "SmearImage", filename: str) -> str:
+    """Nothing of the uploaded name reaches the disk."""
+    return f"{image.slide.laboratory_id}/{image.slide_id}/{image.id}.png"
+
+
+class SmearImage(models.Model):
+    """One photograph of a slide, stored upright, in RGB and without metadata."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slide = models.ForeignKey(Slide, models.CASCADE, related_name="images")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.CELL)
+    file = models.FileField(upload_to=image_path, max_length=200)
+    name = models.CharField("file name", max_length=200)
+    sha256 = models.CharField(max_length=64, help_text="Of the upright RGB pixels.")
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["slide", "sha256"], name="counts_once_in_a_slide"),
+        ]
+        indexes = [models.Index(fields=["sha256"], name="image_sha256")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelVersion(models.Model):
+    """A trained artifact known to this installation; exactly one is active."""
+
+    name = models.CharField(max_length=100)
+    fingerprint = models.CharField(max_length=64, unique=True, help_text="SHA-256 of its manifest.")
+    path = models.CharField(max_length=500, help_text="Folder of the artifact on every worker.")
+    manifest = models.JSONField()
+    metrics = models.JSONField(default=dict, blank=True)
+    is_active = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_active"], condition=Q(is_active=True), name="one_active_model"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class State(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    REJECTED = "rejected", "Rejected"
+    FAILED = "failed", "Failed"
+
+
+PENDING_STATES = (State.QUEUED, State.RUNNING)
+
+
+class Label(models.TextChoices):
+    PARASITIZED = "parasitized", "Parasitized"
+    UNINFECTED = "uninfected", "Uninfected"
+
+
+class Decision(models.TextChoices):
+    PARASITIZED = "parasitized", "Parasitized"
+    UNINFECTED = "uninfected", "Uninfected"
+    UNCERTAIN = "uncertain", "Uncertain"
+    REJECTED = "rejected", "Rejected"
+
+
+class Prediction(models.Model):
+    """What one model version said of one image; once final, never edited."""
+
+    image = models.ForeignKey(SmearImage, models.CASCADE, related_name="predictions")
+    model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="predictions")
+    is_current = models.BooleanField(default=True, help_text="The one the slide counts.")
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    label = models.CharField(max_length=12, choices=Label, blank=True)
+    probability = models.FloatField(null=True, blank=True, help_text="P(parasitized), calibrated.")
+    decision = models.CharField(max_length=12, choices=Decision, blank=True)
+    reasons = models.JSONField(default=list, blank=True)
+    activation = models.JSONField(null=True, blank=True, help_text="Rows of the activation map.")
+    same_as = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The earlier reading of the same image that this one repeats.",
+    )
+    error = models.CharField(max_length=300, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    token = models.UUIDField(null=True, editable=False, help_text="Of the worker that holds it.")
+    queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["image", "model"], name="once_per_model_version"),
+            models.UniqueConstraint(
+                fields=["image"], condition=Q(is_current=True), name="one_current_prediction"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "queued_at"],
+                condition=Q(state__in=["queued", "running"]),
+                name="prediction_pending",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image}: {self.decision or self.state}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state not in PENDING_STATES
