@@ -1,15 +1,23 @@
 """Laboratories, slides, images and what the network said of them.
 
-A prediction's life, each arrow a conditional update in `tasks.py`:
+A prediction's life, each arrow one conditional update:
 
-    queued → running → done | rejected | failed
-    running → queued    (a sweep found its worker gone; at most MAX_ATTEMPTS times)
-    failed → queued     (a person pressed "try again")
+    (new)   → queued     intake: a picture was accepted
+    (new)   → done | rejected    intake: the laboratory had this picture read before (`same_as`)
+    queued  → running    tasks.claim: attempts + 1 and a token that only its worker knows
+    running → done | rejected    tasks.analyse, only while the token still matches
+    running → queued     the attempt broke off: given back by its worker, or by the sweep when
+                         the worker was silent for longer than LEASE_SECONDS
+    running → failed     the same, after MAX_ATTEMPTS; or the stored file cannot be read
+    failed  → queued     intake.retry: a person pressed "try again"; attempts start from 0
+
+`done`, `rejected` and `failed` are final: no worker touches such a row again.
 """
 
 import secrets
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -141,7 +149,7 @@ class SmearImage(models.Model):
     """One photograph of a slide, stored upright, in RGB and without metadata."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    slide = models.ForeignKey(Slide, models.CASCADE, related_name="images")
+    slide = models.ForeignKey(Slide, models.CASCADE, related_name="images", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.CELL)
     file = models.FileField(upload_to=image_path, max_length=200)
     name = models.CharField("file name", max_length=200)
@@ -213,7 +221,17 @@ class Decision(models.TextChoices):
 class Prediction(models.Model):
     """What one model version said of one image; once final, never edited."""
 
-    image = models.ForeignKey(SmearImage, models.CASCADE, related_name="predictions")
+    image = models.ForeignKey(
+        SmearImage, models.CASCADE, related_name="predictions", db_index=False
+    )
+    slide = models.ForeignKey(
+        Slide,
+        models.CASCADE,
+        related_name="predictions",
+        db_index=False,
+        editable=False,
+        help_text="The image's, kept here so that slides are added up without a join.",
+    )
     model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="predictions")
     is_current = models.BooleanField(default=True, help_text="The one the slide counts.")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
@@ -234,6 +252,9 @@ class Prediction(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     token = models.UUIDField(null=True, editable=False, help_text="Of the worker that holds it.")
     queued_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the broker was last given it; empty: not yet."
+    )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -246,14 +267,22 @@ class Prediction(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["state", "queued_at"],
+                fields=["state", "sent_at"],
                 condition=Q(state__in=["queued", "running"]),
                 name="prediction_pending",
+            ),
+            models.Index(
+                fields=["slide", "is_current", "state", "decision"], name="prediction_tally"
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.image}: {self.decision or self.state}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.slide_id is None:
+            self.slide_id = self.image.slide_id
+        super().save(*args, **kwargs)
 
     @property
     def is_final(self) -> bool:
