@@ -1,0 +1,69 @@
+"""Who may see what: everything else asks here.
+
+One rule: you see the slides of the laboratories you belong to. Whoever belongs to none of them
+is told that there is no such thing, whether there is or not.
+"""
+
+from collections.abc import Collection
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model, QuerySet
+from django.http import Http404
+
+from .models import Laboratory, Membership, Slide, SmearImage
+
+Visitor = AbstractBaseUser | AnonymousUser
+Found = TypeVar("Found", bound=Model)
+
+
+def memberships_of(user: Visitor) -> QuerySet[Membership]:
+    if not (user.is_authenticated and user.is_active):
+        return Membership.objects.none()
+    return Membership.objects.filter(user_id=user.pk)
+
+
+def laboratories_for(user: Visitor) -> QuerySet[Laboratory]:
+    return Laboratory.objects.filter(pk__in=_laboratory_ids(user))
+
+
+def slides_for(user: Visitor) -> QuerySet[Slide]:
+    return Slide.objects.filter(laboratory__in=_laboratory_ids(user))
+
+
+def images_for(user: Visitor) -> QuerySet[SmearImage]:
+    return SmearImage.objects.filter(slide__laboratory__in=_laboratory_ids(user))
+
+
+def get_slide(user: Visitor, id: UUID | str) -> Slide:
+    return _one(slides_for(user).select_related("laboratory", "created_by"), id)
+
+
+def get_image(user: Visitor, id: UUID | str) -> SmearImage:
+    return _one(images_for(user).select_related("slide__laboratory"), id)
+
+
+def get_laboratory(
+    user: Visitor, id: UUID | str, role: str | Collection[str] | None = None
+) -> Laboratory:
+    """Http404 for outsiders; PermissionDenied for members without (one of) the asked role(s)."""
+    laboratory = _one(laboratories_for(user), id)
+    roles = {role} if isinstance(role, str) else role
+    if roles is not None:
+        if not memberships_of(user).filter(laboratory=laboratory, role__in=roles).exists():
+            raise PermissionDenied
+    return laboratory
+
+
+def _laboratory_ids(user: Visitor) -> list[UUID]:
+    """Read at once: with the ids at hand a database can walk its index in the order of history."""
+    return list(memberships_of(user).values_list("laboratory_id", flat=True))
+
+
+def _one(found: QuerySet[Found], id: Any) -> Found:
+    try:
+        return found.get(pk=id)
+    except (found.model.DoesNotExist, ValidationError, ValueError):
+        raise Http404 from None
