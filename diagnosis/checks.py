@@ -1,0 +1,1 @@
+"""What `manage.py check` and every start say about this installation."""

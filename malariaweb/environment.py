@@ -1,0 +1,186 @@
+"""Typed values from the environment and from .env; a bad one stops the start with one sentence."""
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import environ
+
+T = TypeVar("T")
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+SECRET_LENGTH = 50
+EMAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+
+
+class BadSetting(SystemExit):
+    """Not ImproperlyConfigured: gunicorn, celery and manage.py alike then print just the sentence."""
+
+
+def stop(sentence: str) -> NoReturn:
+    raise BadSetting(sentence)
+
+
+class _EnvFile(environ.Env):
+    """Collects what a .env file says, apart from the process's own environment."""
+
+
+class Environment:
+    """The process's environment over the .env file; remembers which names were asked for."""
+
+    def __init__(self, values: Mapping[str, str], env_file: Path | None = None) -> None:
+        self._own = values
+        self._file = read_env_file(env_file) if env_file else {}
+        self._where = env_file
+        self.names: set[str] = set()
+
+    def read(self, name: str, parse: Callable[[str], T], default: T, wanted: str) -> T:
+        """The value of a variable; an empty one counts as unset. Never echoes it: it may be secret."""
+        self.names.add(name)
+        text = self._own.get(name, self._file.get(name, "")).strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except (ValueError, KeyError, environ.ImproperlyConfigured):
+            stop(f"{name} is not understood: it must be {wanted}.")
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.read(name, str, default, "text")
+
+    def flag(self, name: str, default: bool) -> bool:
+        return self.read(name, boolean, default, "true or false")
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        wanted = f"a whole number from {least} to {most}"
+        return self.read(name, whole_between(least, most), default, wanted)
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        wanted = "one of " + ", ".join(choices)
+        return self.read(name, lambda text: choices[choices.index(text)], default, wanted)
+
+    def folder(self, name: str, default: Path) -> Path:
+        """An absolute path to a folder that exists and can be written to."""
+        path = self.read(name, lambda text: Path(text).expanduser().resolve(), default, "a folder")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            stop(f"{name}: the folder {path} cannot be made ({error.strerror}).")
+        if not os.access(path, os.W_OK | os.X_OK):
+            stop(f"{name}: the folder {path} cannot be written to.")
+        return path
+
+    def secret_key(self, name: str, path: Path) -> str:
+        """The variable, or a key of this installation's own, made once and readable by it alone."""
+        key = self.text(name)
+        if not key:
+            return kept_secret(path)
+        if len(key) < SECRET_LENGTH or key.startswith("django-insecure"):
+            stop(f"{name} is too weak: use {SECRET_LENGTH} random characters or more.")
+        return key
+
+    def refuse_unknown(self, foreign: frozenset[str] = frozenset()) -> None:
+        for name in sorted(set(self._file) - self.names - foreign):
+            stop(f"{name} in {self._where} is not a setting of this site: see .env.example.")
+
+    def export(self) -> None:
+        """Programs started from here (gunicorn, celery) see the same values."""
+        for name, value in self._file.items():
+            os.environ.setdefault(name, value)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        stop(f"ENV_FILE {path} cannot be read: {error}.")
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.startswith("#") and "=" not in line:
+            stop(f"Line {number} of {path} is not understood: write NAME=value.")
+    _EnvFile.ENVIRON = {}
+    _EnvFile.read_env(path)
+    return _EnvFile.ENVIRON
+
+
+def kept_secret(path: Path) -> str:
+    """Two processes starting at once must end up with one key: the first link wins."""
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
+            file.write(secrets.token_urlsafe(SECRET_LENGTH))
+            file.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+    return path.read_text()
+
+
+def boolean(text: str) -> bool:
+    if text.lower() not in TRUE | FALSE:
+        raise ValueError(text)
+    return text.lower() in TRUE
+
+
+def whole_between(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return parse
+
+
+def url_of(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def site_url(text: str) -> str:
+    """An address without path or trailing slash, as browsers send it in Origin."""
+    parts = urlsplit(url_of("http", "https")(text.rstrip("/").lower()))
+    if parts.path or parts.query or parts.fragment or parts.username:
+        raise ValueError(text)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def host_of(url: str) -> str:
+    """As in a Host header, without the port."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def time_zone(text: str) -> str:
+    return ZoneInfo(text).key
+
+
+def database(text: str) -> dict[str, Any]:
+    if urlsplit(text).scheme not in {"postgres", "postgresql"}:
+        raise ValueError(text)
+    config = environ.Env.db_url_config(text)
+    if not (config["NAME"] and config["HOST"]):
+        raise ValueError(text)
+    return config
+
+
+def email(text: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings."""
+    url_of(*EMAIL_PORTS)(text)
+    config = environ.Env.email_url_config(text)
+    config["EMAIL_PORT"] = config["EMAIL_PORT"] or EMAIL_PORTS[urlsplit(text).scheme]
+    return config

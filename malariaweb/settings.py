@@ -1,0 +1,250 @@
+"""All settings. With none given the site runs on SQLite and files in var/; .env.example lists them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+
+from malariaweb import environment
+from malariaweb.environment import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+named_env_file = os.environ.get("ENV_FILE", "")
+env_file = Path(named_env_file) if named_env_file else BASE_DIR / ".env"
+env = Environment(os.environ, env_file if named_env_file or env_file.exists() else None)
+env.names.add("ENV_FILE")
+
+# The place: a folder for everything this installation writes, an address, a port.
+VAR = env.folder("VAR", BASE_DIR / "var")
+SITE_URL = env.read("SITE_URL", environment.site_url, "", "like https://malaria.example.org")
+PORT = env.whole("PORT", 8000, 1, 65535)
+TRUSTED_PROXY_COUNT = env.whole(
+    "TRUSTED_PROXY_COUNT", int(SITE_URL.startswith("https:")), 0, 10
+)
+TIME_ZONE = env.read("TIME_ZONE", environment.time_zone, "UTC", "a zone like Africa/Nairobi")
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+
+# Security
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.secret_key("SECRET_KEY", VAR / "secret_key")
+if SITE_URL.startswith("https:") and not TRUSTED_PROXY_COUNT:
+    environment.stop(
+        "TRUSTED_PROXY_COUNT must be at least 1 with an https SITE_URL: "
+        "a proxy in front of this site has to end TLS."
+    )
+HTTPS = SITE_URL.startswith("https:")
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = LOCAL_HOSTS + ([environment.host_of(SITE_URL)] if SITE_URL else [])
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "csp",
+    "django_htmx",
+    "diagnosis",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "malariaweb.urls"
+WSGI_APPLICATION = "malariaweb.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+LANGUAGE_CODE = "en-gb"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Accounts
+SIGNUP_OPEN = env.flag("SIGNUP_OPEN", True)
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+# End of accounts
+
+# Database
+SQLITE: dict[str, Any] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": VAR / "db.sqlite3",
+    "OPTIONS": {
+        # A transaction that reads first and writes later would fail at once, not wait for the lock.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+    },
+}
+POSTGRESQL: dict[str, Any] = env.read(
+    "DATABASE_URL", environment.database, {}, "like postgres://user:password@host:5432/name"
+)
+if POSTGRESQL:
+    POSTGRESQL = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True} | POSTGRESQL
+DATABASES = {"default": POSTGRESQL or SQLITE}
+
+# Cache and sessions: one that all processes share, or each would count its own rate limits.
+REDIS_URL = env.read(
+    "REDIS_URL",
+    environment.url_of("redis", "rediss"),
+    "",
+    "like redis://user:password@host:6379/0",
+)
+DATABASE_CACHE: dict[str, Any] = {
+    "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+    "LOCATION": "cache",
+    "OPTIONS": {"MAX_ENTRIES": 100_000},
+}
+REDIS_CACHE = {
+    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+    "LOCATION": REDIS_URL,
+    "KEY_PREFIX": "malariaweb",
+}
+CACHES = {"default": REDIS_CACHE if REDIS_URL else DATABASE_CACHE}
+SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if REDIS_URL else "db")
+
+# Images are private: no address leads to MEDIA_ROOT, views ask diagnosis.access first.
+MEDIA_ROOT = VAR / "media"
+S3_BUCKET = env.text("S3_BUCKET")
+S3_OPTIONS = {
+    "bucket_name": S3_BUCKET,
+    "endpoint_url": env.read(
+        "S3_ENDPOINT_URL", environment.url_of("http", "https"), None, "an http or https address"
+    ),
+    "region_name": env.text("S3_REGION") or None,
+    "access_key": env.text("S3_ACCESS_KEY_ID") or None,
+    "secret_key": env.text("S3_SECRET_ACCESS_KEY") or None,
+    "default_acl": None,
+    "file_overwrite": False,
+}
+STATIC_URL = "static/"
+STATIC_ROOT = VAR / "static"
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": (
+        {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": S3_OPTIONS}
+        if S3_BUCKET
+        else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    ),
+    "staticfiles": {"BACKEND": "malariaweb.static.StaticStorage"},
+}
+DATA_UPLOAD_MAX_NUMBER_FILES = 500
+
+# E-mail
+EMAIL = env.read("EMAIL_URL", environment.email, {}, "like smtp+tls://user:password@host:587")
+EMAIL_CONFIGURED = bool(EMAIL)
+EMAIL_BACKEND = EMAIL.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST = EMAIL.get("EMAIL_HOST", "")
+EMAIL_PORT = EMAIL.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = EMAIL.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = EMAIL.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = EMAIL.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = EMAIL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "malaria-screening@localhost")
+
+# Analysis
+MODEL_ENGINE = env.choice("MODEL_ENGINE", "auto", ("auto", "onnxruntime", "torch", "openvino"))
+ANALYSIS_TIME_LIMIT = 30
+ANALYSIS_SOFT_TIME_LIMIT = 25
+LEASE_SECONDS = 45
+SWEEP_SECONDS = 15
+MAX_ATTEMPTS = 3
+CHUNK = 64
+WORKER_PROCESSES = env.whole("WORKER_PROCESSES", 1, 1, 64)
+ENGINE_THREADS = max(1, environment.cores() // WORKER_PROCESSES)
+
+# Celery. The database row is the truth and a sweep re-queues what was left behind: no result
+# backend, and no redelivery of what a killed worker held (CELERY_TASK_REJECT_ON_WORKER_LOST).
+CELERY_BROKER_URL = REDIS_URL or "files://"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        "visibility_timeout": 10 * ANALYSIS_TIME_LIMIT,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    }
+    if REDIS_URL
+    else {"folder": str(VAR / "broker"), "polling_interval": 0.1}
+)
+CELERY_BROKER_CONNECTION_TIMEOUT = 5
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = ANALYSIS_TIME_LIMIT
+CELERY_TASK_SOFT_TIME_LIMIT = ANALYSIS_SOFT_TIME_LIMIT
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = WORKER_PROCESSES
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = bool(REDIS_URL)
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = TIME_ZONE
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+    },
+}
+
+env.refuse_unknown(foreign=frozenset({"WEB_CONCURRENCY"}))
+env.export()

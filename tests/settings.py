@@ -1,0 +1,18 @@
+"""The site's own settings, out of reach of a developer's .env and of an installation's var/."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+from tests.servers import clean_environment
+
+folder = tempfile.mkdtemp(prefix="malariaweb-tests-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
+environment = clean_environment(VAR=folder)
+os.environ.clear()
+os.environ.update(environment)
+
+from malariaweb.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
