@@ -1,0 +1,93 @@
+"""Random views of a batch of cells: what another slide, stain, camera or cutting would show."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+BLACK = 0.1
+"""Where no channel is brighter, a pixel is taken for background that was painted black."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes; each is drawn anew for every image of a batch."""
+
+    rotation: float = 15.0
+    scale: tuple[float, float] = (0.8, 1.2)
+    shift: float = 0.06
+    gain: float = 0.2
+    saturation: tuple[float, float] = (0.6, 1.4)
+    contrast: tuple[float, float] = (0.7, 1.35)
+    brightness: float = 0.08
+    blur: float = 0.25
+    noise: float = 0.02
+    painted: float = 0.5
+
+    def __call__(self, batch: Tensor, generator: Generator) -> Tensor:
+        """Float images (n, 3, size, size) in 0..1 → the same shape and range."""
+        batch = _warp(batch, self, generator)
+        background = _background(batch)
+        batch = _recolour(batch, self, generator)
+        batch = _paint(batch, background, self.painted, generator)
+        batch = _blur(batch, self.blur, generator)
+        noise = torch.randn(batch.shape, generator=generator).to(batch) * self.noise
+        strength = _uniform(batch, generator, 0, 1)
+        return (batch + noise * strength).clamp_(0, 1)
+
+
+def _uniform(like: Tensor, generator: Generator, low: float, high: float, channels: int = 1) -> Tensor:
+    """One number for each image (and channel): (n, channels, 1, 1)."""
+    drawn = torch.rand((len(like), channels, 1, 1), generator=generator)
+    return (drawn * (high - low) + low).to(like)
+
+
+def _chosen(like: Tensor, generator: Generator, share: float) -> Tensor:
+    return (_uniform(like, generator, 0, 1) < share).to(like.dtype)
+
+
+def _warp(batch: Tensor, ranges: Augmentation, generator: Generator) -> Tensor:
+    """Mirror, quarter turn, small turn, scale and shift in one resampling."""
+    n = len(batch)
+    draw = torch.rand((7, n), generator=generator)
+    angle = (draw[0] * 4).floor() * (math.pi / 2)
+    angle = angle + (draw[1] * 2 - 1) * math.radians(ranges.rotation)
+    low, high = (math.log(limit) for limit in ranges.scale)
+    zoom = torch.exp(-(draw[2] * (high - low) + low))
+    mirror = torch.where(draw[3] < 0.5, -1.0, 1.0)
+    shift = (draw[4:6] * 2 - 1) * (2 * ranges.shift)
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    rows = [torch.stack([cos * mirror, -sin, shift[0]], 1), torch.stack([sin * mirror, cos, shift[1]], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1).to(batch), list(batch.shape), align_corners=False)
+    return F.grid_sample(batch, grid, align_corners=False)
+
+
+def _background(batch: Tensor) -> Tensor:
+    """Soft mask (n, 1, size, size) of what is black, one pixel wider than it is."""
+    black = (batch.amax(1, keepdim=True) < BLACK).to(batch.dtype)
+    return F.avg_pool2d(F.max_pool2d(black, 3, 1, 1), 3, 1, 1, count_include_pad=False)
+
+
+def _recolour(batch: Tensor, ranges: Augmentation, generator: Generator) -> Tensor:
+    gain = _uniform(batch, generator, 1 - ranges.gain, 1 + ranges.gain, channels=3)
+    batch = batch * gain + _uniform(batch, generator, -ranges.brightness, ranges.brightness)
+    grey = batch.mean(1, keepdim=True)
+    batch = grey + (batch - grey) * _uniform(batch, generator, *ranges.saturation)
+    middle = batch.mean((1, 2, 3), keepdim=True)
+    return middle + (batch - middle) * _uniform(batch, generator, *ranges.contrast)
+
+
+def _paint(batch: Tensor, background: Tensor, share: float, generator: Generator) -> Tensor:
+    """Some of the black backgrounds in a light colour, as no other source paints them black."""
+    light = _uniform(batch, generator, 0.55, 0.98)
+    tint = _uniform(batch, generator, -0.1, 0.1, channels=3)
+    colour = (light + tint).clamp(0, 1) * _chosen(batch, generator, share)
+    return torch.lerp(batch, colour.expand_as(batch), background.expand_as(batch))
+
+
+def _blur(batch: Tensor, share: float, generator: Generator) -> Tensor:
+    weight = _uniform(batch, generator, 0, 1) * _chosen(batch, generator, share)
+    smooth = F.avg_pool2d(batch, 3, 1, 1, count_include_pad=False)
+    return torch.lerp(batch, smooth, weight.expand_as(batch))

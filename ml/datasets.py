@@ -1,0 +1,195 @@
+"""Folders of cells → labelled examples, split so that no slide is on two sides."""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from ml.images import UnreadableImage, read_image, resized
+
+CLASSES = ("uninfected", "parasitized")
+FOLDERS = {"uninfected": "Uninfected", "parasitized": "Parasitized"}
+IGNORED_NAMES = {"thumbs.db", "desktop.ini"}
+SLIDE_NAME = re.compile(r"^(C\d+)")
+UNREADABLE_SHARE = 0.1
+
+
+class DataError(ValueError):
+    """Data that cannot be trained or evaluated on; its text says what to do."""
+
+
+@dataclass(frozen=True)
+class Example:
+    path: Path
+    label: int
+    slide: str | None
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Decoded examples: images uint8 (n, size, size, 3), labels int64 (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    examples: tuple[Example, ...]
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+
+def is_ignored(path: Path) -> bool:
+    """Hidden files and what file managers leave behind."""
+    return path.name.startswith(".") or path.name.lower() in IGNORED_NAMES
+
+
+def find_examples(folder: Path, groups: Path | None = None) -> list[Example]:
+    """The cells below `Parasitized/` and `Uninfected/`, sorted, with the slide of each.
+
+    A file's slide is the start of its name (`C100P61...` is slide C100), or what `groups`, a CSV
+    of file name and slide, says.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    slides = read_groups(groups) if groups else None
+    examples: list[Example] = []
+    for label, name in enumerate(CLASSES):
+        files = _files_below(_class_folder(folder, FOLDERS[name]))
+        if not files:
+            raise DataError(f"{folder / FOLDERS[name]} holds no images.")
+        examples += [Example(path, label, slide_of(path, slides)) for path in files]
+    return examples
+
+
+def _class_folder(folder: Path, name: str) -> Path:
+    for child in sorted(folder.iterdir()):
+        if child.is_dir() and child.name.lower() == name.lower():
+            return child
+    raise DataError(
+        f"{folder} has no folder {name}: cells belong in {' and '.join(sorted(FOLDERS.values()))}."
+    )
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_ignored(path))
+
+
+def slide_of(path: Path, slides: dict[str, str] | None = None) -> str | None:
+    if slides is not None:
+        return slides.get(path.name)
+    match = SLIDE_NAME.match(path.name)
+    return match.group(1) if match else None
+
+
+def read_groups(path: Path) -> dict[str, str]:
+    """A CSV whose first two columns are file name and slide; a header line does no harm."""
+    try:
+        with path.open(newline="") as file:
+            return {row[0].strip(): row[1].strip() for row in csv.reader(file) if len(row) >= 2}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The grouping {path} cannot be read: {error}.") from None
+
+
+def read_slides(path: Path) -> set[str]:
+    """One slide a line."""
+    try:
+        return set(path.read_text().split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The list of slides {path} cannot be read: {error}.") from None
+
+
+def has_slides(examples: Iterable[Example]) -> bool:
+    return all(example.slide for example in examples)
+
+
+def group_of(example: Example) -> str:
+    """What is never divided: the slide, or the image itself where no slide is known."""
+    return example.slide or str(example.path)
+
+
+def hold_out(examples: Sequence[Example], slides: set[str]) -> tuple[list[Example], list[Example]]:
+    """(the rest, the examples of the named slides)."""
+    unknown = slides - {example.slide for example in examples if example.slide}
+    if unknown:
+        raise DataError(f"Slides to hold out that are not in the data: {', '.join(sorted(unknown))}.")
+    rest = [example for example in examples if example.slide not in slides]
+    return rest, [example for example in examples if example.slide in slides]
+
+
+def split(
+    examples: Sequence[Example], share: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """(training, validation): whole groups, drawn apart from infected and parasite-free ones."""
+    chosen = set()
+    for groups in _strata(examples):
+        order = np.random.default_rng(seed).permutation(len(groups))
+        count = max(1, round(share * len(groups)))
+        if count >= len(groups):
+            raise DataError(
+                "There are too few slides to set some aside for validation: "
+                "each class needs at least two."
+            )
+        chosen |= {groups[index] for index in order[:count]}
+    training = [example for example in examples if group_of(example) not in chosen]
+    return training, [example for example in examples if group_of(example) in chosen]
+
+
+def _strata(examples: Sequence[Example]) -> list[list[str]]:
+    """Groups with parasites and groups without."""
+    infected: dict[str, bool] = defaultdict(bool)
+    for example in examples:
+        infected[group_of(example)] |= bool(example.label)
+    by_kind = [[g for g, positive in sorted(infected.items()) if positive is kind] for kind in (True, False)]
+    return [groups for groups in by_kind if groups]
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """SHA-256 over the class and name of every file, in order: which data a model saw."""
+    digest = sha256()
+    for example in examples:
+        digest.update(f"{CLASSES[example.label]}/{example.path.name}\n".encode())
+    return digest.hexdigest()
+
+
+def load(
+    examples: Sequence[Example],
+    size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    threads: int = 4,
+) -> Pixels:
+    """Decode every example once into memory (48 KB each at 128 px).
+
+    Files that cannot be read are left out and listed; DataError when they are more than a tenth.
+    """
+    images = np.empty((len(examples), size, size, 3), np.uint8)
+    failures: dict[int, str] = {}
+
+    def decode(index: int) -> None:
+        try:
+            images[index] = resized(read_image(examples[index].path), size)
+        except UnreadableImage as error:
+            failures[index] = str(error)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done, _ in enumerate(pool.map(decode, range(len(examples))), 1):
+            progress(done, len(examples))
+    if len(failures) > UNREADABLE_SHARE * len(examples):
+        first = min(failures)
+        raise DataError(
+            f"{len(failures)} of {len(examples)} files cannot be read, "
+            f"for example {examples[first].path}: {failures[first]}"
+        )
+    return _pixels(images, examples, failures)
+
+
+def _pixels(images: np.ndarray, examples: Sequence[Example], failures: dict[int, str]) -> Pixels:
+    kept = [index for index in range(len(examples)) if index not in failures]
+    return Pixels(
+        images=images[kept] if failures else images,
+        labels=np.array([examples[index].label for index in kept], np.int64),
+        examples=tuple(examples[index] for index in kept),
+        unreadable=tuple((examples[index].path, failures[index]) for index in sorted(failures)),
+    )

@@ -1,0 +1,193 @@
+"""Any photograph → one upright 8-bit RGB image → the network's input.
+
+Training, evaluation, the command line and the workers all come through here, so that the network
+meets the same pixels everywhere.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms, ImageOps
+
+from ml.limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, UnreadableImage
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF", "HEIF")
+FORMAT_NAMES = "PNG, JPEG, TIFF, BMP, WebP, AVIF or HEIC"
+
+pillow_heif.register_heif_opener()
+# Our own limit is lower and is read from the header; Pillow's would only print a warning.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def read_image(source: bytes | Path) -> Image.Image:
+    """Decode a file into an upright RGB image with 8 bits a channel and no metadata.
+
+    Transparent parts come out white. Raises UnreadableImage with the reason in words.
+    """
+    data = source if isinstance(source, bytes) else _read_file(source)
+    _check_bytes(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_header(image)
+            image.load()
+            return _plain(_to_rgb(_upright(image)))
+    except UnreadableImage:
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableImage(
+            "not-an-image", f"This is not an image we can read ({FORMAT_NAMES})."
+        ) from None
+    except MemoryError:
+        raise UnreadableImage("too-heavy", "Decoding this image takes too much memory.") from None
+    except Exception as error:
+        raise _broken(error) from None
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnreadableImage("unreadable", f"The file cannot be read: {error.strerror}.") from None
+
+
+def _check_bytes(data: bytes) -> None:
+    if not data:
+        raise UnreadableImage("empty", "The file is empty.")
+    if len(data) > MAX_BYTES:
+        raise UnreadableImage("too-large", f"The file is larger than {MAX_BYTES // 10**6} MB.")
+    if re.match(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg\b", data[:4096], re.S):
+        raise UnreadableImage("svg", "This is an SVG drawing, not a photograph.")
+
+
+def _check_header(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImage(
+            "too-many-pixels",
+            f"The image has {image.width * image.height / 1e6:.0f} megapixels; "
+            f"{MAX_PIXELS // 10**6} are the most we read.",
+        )
+    if min(image.size) < MIN_SIDE:
+        raise UnreadableImage(
+            "too-small",
+            f"The image is {image.width} x {image.height} pixels; "
+            f"each side needs at least {MIN_SIDE}.",
+        )
+    # A phone's MPO or HEIC holds a picture and its companions: the first one is the photograph.
+    if image.format not in ("MPO", "HEIF") and _has_second_frame(image):
+        raise UnreadableImage(
+            "animated", "The file holds several frames or pages; send one still image."
+        )
+
+
+def _has_second_frame(image: Image.Image) -> bool:
+    if not getattr(image, "is_animated", False):
+        return False
+    return getattr(image, "n_frames", 1) > 1
+
+
+def _broken(error: Exception) -> UnreadableImage:
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return UnreadableImage(
+            "truncated", "The file is cut off: it did not arrive whole. Send it again."
+        )
+    return UnreadableImage("broken", "The file is damaged: its picture cannot be decoded.")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _on_white(image.convert("RGBA"))
+    if profile := image.info.get("icc_profile"):
+        return _to_srgb(image, profile)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey to 8 bits: the full scale is the smallest of 8, 12, 16 bits that holds the values.
+
+    Floating-point pixels count as 0 to 1 where none is above 1.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+        raise UnreadableImage("not-a-photograph", "Its pixel values are not those of a photograph.")
+    if image.mode == "F" and values.max() <= 1:
+        scale = 255.0
+    else:
+        scale = next(s for limit, s in ((255, 1), (4095, 1 / 16), (65535, 1 / 256)) if values.max() <= limit)
+    return Image.fromarray((values * scale).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Colours as the camera meant them: phones photograph in a wider space than sRGB."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image.convert("RGB")
+
+
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    plain = image.copy()
+    plain.info = {}
+    return plain
+
+
+def square(image: Image.Image) -> Image.Image:
+    """Pad the shorter side with the median colour of the border, so that nothing is cut or bent."""
+    side = max(image.size)
+    if image.width == image.height:
+        return image
+    canvas = Image.new("RGB", (side, side), _border_colour(image))
+    canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return canvas
+
+
+def _border_colour(image: Image.Image) -> tuple[int, ...]:
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return tuple(int(value) for value in np.median(border, axis=0))
+
+
+def resized(image: Image.Image, size: int) -> np.ndarray:
+    """An RGB image as the network sees it before normalisation: uint8, (size, size, 3)."""
+    if max(image.size) > 4 * size:
+        image = image.copy()
+        image.thumbnail((2 * size, 2 * size), Image.Resampling.BOX)
+    return np.asarray(square(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def normalised(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """uint8 (n, size, size, 3) → float32 (n, 3, size, size), `(pixel / 255 - mean) / std`."""
+    scale = (1 / (255 * np.asarray(std))).astype(np.float32)
+    shift = (np.asarray(mean) / np.asarray(std)).astype(np.float32)
+    return np.ascontiguousarray((pixels * scale - shift).transpose(0, 3, 1, 2))
+
+
+def network_input(
+    images: Iterable[Image.Image], size: int, mean: Sequence[float], std: Sequence[float]
+) -> np.ndarray:
+    """Images → the float32 batch (n, 3, size, size) that every engine takes."""
+    pixels = np.stack([resized(image, size) for image in images])
+    return normalised(pixels, mean, std)

@@ -1,0 +1,83 @@
+"""The ResNet34 that reads one red cell, and where its first weights come from."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models import ResNet34_Weights
+from torchvision.models.resnet import BasicBlock, ResNet
+
+ARCHITECTURE = "resnet34"
+
+
+class WeightsError(ValueError):
+    """First weights that cannot be had; the text names the way out."""
+
+
+class CellNet(ResNet):
+    """torchvision's ResNet34 (its state dict too) with two classes and two outputs.
+
+    The mean over a map of class scores equals the scores of the mean feature (both are linear),
+    so the last layer is applied at every place of the last feature map. That gives the class
+    activation map (Zhou et al., CVPR 2016) exactly and for nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [3, 4, 6, 3], num_classes=2)
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, 3, size, size) → logits (n, 2) and activation (n, size/32, size/32).
+
+        The activation is parasitized minus uninfected: its mean is the difference of the logits.
+        """
+        scores = F.conv2d(self.features(x), self.fc.weight[:, :, None, None], self.fc.bias)
+        return scores.mean((2, 3)), scores[:, 1] - scores[:, 0]
+
+
+def new_network(weights: str | Path = "none") -> CellNet:
+    """A network with `"imagenet"` weights, random ones (`"none"`), or those of a file.
+
+    A file is a state dict (.safetensors, .pt, .pth) or the folder of a trained model; a last
+    layer of another shape is left random.
+    """
+    network = CellNet()
+    if str(weights) == "none":
+        return network
+    state = _imagenet() if str(weights) == "imagenet" else _from_file(Path(weights))
+    own = network.state_dict()
+    fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and v.shape == own[k].shape}
+    missing = [name for name in own if name not in fitting and not name.startswith("fc.")]
+    if missing:
+        raise WeightsError(f"These are not the weights of a ResNet34: {missing[0]} is missing.")
+    network.load_state_dict(fitting, strict=False)
+    return network
+
+
+def _imagenet() -> dict[str, Tensor]:
+    try:
+        return dict(ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
+    except Exception as error:
+        raise WeightsError(
+            f"The ImageNet weights could not be downloaded ({error}). Use --weights none to start "
+            "from random weights, or --weights FILE with a ResNet34 state dict you have."
+        ) from None
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    if path.is_dir():
+        path = path / "model.safetensors"
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, EOFError) as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error}") from None
+    except Exception as error:  # pickle errors share no base class
+        raise WeightsError(f"{path} is not a file of weights: {error}") from None
