@@ -16,3 +16,5 @@ os.environ.update(environment)
 from malariaweb.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A file, as a site has it: a database in memory locks whole tables against other threads.
+DATABASES["default"]["TEST"] = {"NAME": f"{folder}/test.sqlite3"}  # noqa: F405

@@ -1,0 +1,105 @@
+"""Who belongs to a laboratory: the only place where memberships change.
+
+A laboratory always has an administrator. Changes to one laboratory wait for one another
+(a row lock on PostgreSQL, an immediate transaction on SQLite), so two people who step down
+at the same moment cannot leave it without one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from .models import Invitation, Laboratory, Membership, Role
+
+
+class RosterError(ValueError):
+    """A change that cannot be made; the text is a sentence for people."""
+
+
+LAST_ADMINISTRATOR = "A laboratory needs an administrator: hand it over to another member first."
+NO_LONGER_A_MEMBER = "This person is no longer a member."
+INVITATION_IS_OVER = "This invitation has been used, taken back or is too old."
+
+
+@contextmanager
+def _held(laboratory: Laboratory) -> Iterator[None]:
+    with transaction.atomic():
+        if not Laboratory.objects.select_for_update().filter(pk=laboratory.pk).first():
+            raise RosterError("This laboratory no longer exists.")
+        yield
+
+
+@transaction.atomic
+def open_laboratory(user: User, name: str = "") -> Laboratory:
+    """A laboratory of one's own, with oneself as its administrator."""
+    laboratory = Laboratory.objects.create(name=name or f"{user.get_username()[:100]}'s laboratory")
+    Membership.objects.create(laboratory=laboratory, user=user, role=Role.ADMINISTRATOR)
+    return laboratory
+
+
+def accept(invitation: Invitation, user: User) -> Membership:
+    """Make `user` a member, once; whoever belongs already leaves the invitation unused."""
+    with _held(invitation.laboratory):
+        membership = invitation.laboratory.memberships.filter(user=user).first()
+        if membership:
+            return membership
+        taken = Invitation.objects.filter(
+            pk=invitation.pk, accepted_by=None, expires_at__gt=timezone.now()
+        ).update(accepted_by=user)
+        if not taken:
+            raise RosterError(INVITATION_IS_OVER)
+        return invitation.laboratory.memberships.create(user=user, role=invitation.role)
+
+
+def change_role(membership: Membership, role: str) -> None:
+    with _held(membership.laboratory):
+        if role != Role.ADMINISTRATOR:
+            _step_down(membership)
+        if not Membership.objects.filter(pk=membership.pk).update(role=role):
+            raise RosterError(NO_LONGER_A_MEMBER)
+
+
+def hand_over(giver: Membership, heir: Membership) -> None:
+    """`heir` becomes administrator and `giver` a clinician, in one step."""
+    with _held(giver.laboratory):
+        change_role(heir, Role.ADMINISTRATOR)
+        change_role(giver, Role.CLINICIAN)
+
+
+def remove(membership: Membership) -> None:
+    with _held(membership.laboratory):
+        _step_down(membership)
+        Membership.objects.filter(pk=membership.pk).delete()
+
+
+def leave(membership: Membership) -> None:
+    """As `remove`; but a laboratory that holds nothing is closed by its only member."""
+    with _held(membership.laboratory):
+        if holds_nothing(membership.laboratory):
+            membership.laboratory.delete()
+        else:
+            remove(membership)
+
+
+def holds_nothing(laboratory: Laboratory) -> bool:
+    return not laboratory.slides.exists() and laboratory.memberships.count() == 1
+
+
+def is_last_administrator(membership: Membership) -> bool:
+    administrators = Membership.objects.filter(
+        laboratory=membership.laboratory_id, role=Role.ADMINISTRATOR
+    )
+    return list(administrators.values_list("pk", flat=True)) == [membership.pk]
+
+
+def _step_down(membership: Membership) -> None:
+    """What must hold before a membership loses its rights, and what goes with them."""
+    if is_last_administrator(membership):
+        raise RosterError(LAST_ADMINISTRATOR)
+    # Whoever made a link still knows it: it must not be a way back in.
+    Invitation.objects.filter(
+        laboratory=membership.laboratory_id, invited_by=membership.user_id, accepted_by=None
+    ).delete()

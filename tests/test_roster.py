@@ -1,0 +1,181 @@
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from diagnosis import roster
+from diagnosis.models import Invitation, Laboratory, Membership, Role
+from tests.people import join, laboratory_of, person
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def laboratory():
+    return laboratory_of("ada")
+
+
+@pytest.fixture
+def ada(laboratory):
+    return laboratory.memberships.get(user__username="ada")
+
+
+@pytest.fixture
+def ben(laboratory):
+    return join(laboratory, "ben")
+
+
+def invitation_by(membership, **fields):
+    return Invitation.objects.create(
+        laboratory=membership.laboratory, invited_by=membership.user, **fields
+    )
+
+
+def roles(laboratory):
+    return dict(laboratory.memberships.values_list("user__username", "role"))
+
+
+def test_whoever_opens_a_laboratory_administers_it(laboratory):
+    assert roles(laboratory) == {"ada": Role.ADMINISTRATOR}
+
+
+def test_a_laboratory_without_a_name_is_called_after_its_owner():
+    assert roster.open_laboratory(person("x" * 150)).name.startswith("xxx")
+
+
+def test_an_invitation_makes_one_member_once(ada):
+    invitation = invitation_by(ada, role=Role.TECHNICIAN)
+    roster.accept(invitation, person("carl"))
+    with pytest.raises(roster.RosterError, match="has been used"):
+        roster.accept(invitation, person("dora"))
+    assert roles(ada.laboratory) == {"ada": Role.ADMINISTRATOR, "carl": Role.TECHNICIAN}
+
+
+def test_an_old_invitation_makes_nobody_a_member(ada):
+    invitation = invitation_by(ada, expires_at=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(roster.RosterError):
+        roster.accept(invitation, person("carl"))
+    assert "carl" not in roles(ada.laboratory)
+
+
+def test_a_member_does_not_use_up_an_invitation_nor_change_role(ada, ben):
+    invitation = invitation_by(ada, role=Role.ADMINISTRATOR)
+    roster.accept(invitation, ben.user)
+    invitation.refresh_from_db()
+    assert invitation.is_open
+    assert roles(ada.laboratory)["ben"] == Role.CLINICIAN
+
+
+def test_the_last_administrator_keeps_the_role(ada, ben):
+    for change in (
+        lambda: roster.change_role(ada, Role.REVIEWER),
+        lambda: roster.remove(ada),
+        lambda: roster.leave(ada),
+    ):
+        with pytest.raises(roster.RosterError, match="hand it over"):
+            change()
+    assert roles(ada.laboratory) == {"ada": Role.ADMINISTRATOR, "ben": Role.CLINICIAN}
+
+
+def test_one_of_two_administrators_may_go(ada, ben):
+    roster.change_role(ben, Role.ADMINISTRATOR)
+    roster.leave(ada)
+    assert roles(ada.laboratory) == {"ben": Role.ADMINISTRATOR}
+
+
+def test_handing_over_swaps_the_rights(ada, ben):
+    roster.hand_over(ada, ben)
+    assert roles(ada.laboratory) == {"ada": Role.CLINICIAN, "ben": Role.ADMINISTRATOR}
+
+
+def test_handing_over_to_someone_who_left_changes_nothing(ada, ben):
+    Membership.objects.filter(pk=ben.pk).delete()
+    with pytest.raises(roster.RosterError, match="no longer a member"):
+        roster.hand_over(ada, ben)
+    assert roles(ada.laboratory) == {"ada": Role.ADMINISTRATOR}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ada, ben: roster.change_role(ada, Role.CLINICIAN),
+        lambda ada, ben: roster.remove(ada),
+        lambda ada, ben: roster.hand_over(ada, ben),
+    ],
+)
+def test_invitations_of_a_former_administrator_stop_working(ada, ben, change):
+    roster.change_role(ben, Role.ADMINISTRATOR)
+    way_back = invitation_by(ada, role=Role.ADMINISTRATOR)
+    kept = invitation_by(ben)
+    used = invitation_by(ada)
+    roster.accept(used, person("carl"))
+    change(ada, ben)
+    assert set(Invitation.objects.all()) == {kept, used}
+    with pytest.raises(roster.RosterError):
+        roster.accept(way_back, person("mallory"))
+
+
+def test_the_only_member_of_an_empty_laboratory_closes_it_by_leaving(ada):
+    roster.leave(ada)
+    assert not Laboratory.objects.exists()
+
+
+def test_a_laboratory_with_slides_is_not_closed(ada):
+    ada.laboratory.slides.create(code="S1")
+    with pytest.raises(roster.RosterError, match="hand it over"):
+        roster.leave(ada)
+    assert Laboratory.objects.exists()
+
+
+def test_a_change_to_a_laboratory_that_is_gone_says_so(ada, ben):
+    laboratory = ada.laboratory
+    Laboratory.objects.filter(pk=laboratory.pk).delete()
+    with pytest.raises(roster.RosterError, match="no longer exists"):
+        roster.change_role(ben, Role.REVIEWER)
+
+
+def at_once(*changes):
+    """Runs each change in a thread and connection of its own; returns the refusals."""
+    refusals, start = [], Barrier(len(changes))
+
+    def run(change):
+        start.wait()
+        try:
+            change()
+        except roster.RosterError as error:
+            refusals.append(str(error))
+        finally:
+            connection.close()
+
+    threads = [Thread(target=run, args=(change,)) for change in changes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return refusals
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("round", range(5))
+def test_two_administrators_who_leave_at_once_leave_one_behind(round):
+    laboratory = laboratory_of("ada")
+    ada = laboratory.memberships.get()
+    ben = join(laboratory, "ben", Role.ADMINISTRATOR)
+    join(laboratory, "carl")
+    refusals = at_once(lambda: roster.leave(ada), lambda: roster.leave(ben))
+    assert refusals == [roster.LAST_ADMINISTRATOR]
+    assert list(roles(laboratory).values()).count(Role.ADMINISTRATOR) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_who_open_one_invitation_at_once_do_not_both_join():
+    laboratory = laboratory_of("ada")
+    invitation = invitation_by(laboratory.memberships.get())
+    carl, dora = person("carl"), person("dora")
+    refusals = at_once(
+        lambda: roster.accept(invitation, carl), lambda: roster.accept(invitation, dora)
+    )
+    assert refusals == [roster.INVITATION_IS_OVER]
+    assert laboratory.memberships.count() == 2
