@@ -2,8 +2,12 @@
 
 import logging
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
+from celery.signals import worker_process_init
+from django.conf import settings
+from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "malariaweb.settings")
@@ -14,3 +18,39 @@ logger = logging.getLogger(__name__)
 app = Celery("malariaweb")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+def send_sweep() -> None:
+    """Sent, not run here: it then waits its turn, so whatever was queued before it is not lost."""
+    try:
+        app.send_task("diagnosis.tasks.sweep", expires=4 * settings.SWEEP_SECONDS)
+    except OperationalError as error:
+        logger.warning("The broker took no sweep, the next one follows: %s", error)
+
+
+class Sweeping(bootsteps.StartStopStep):
+    """Sends a sweep when a worker starts or meets its broker again, and at intervals from then on.
+
+    Every worker carries this clock, since sweeps may overlap. Celery's beat would be a process
+    more for each, which outlives a killed worker.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        send_sweep()
+        self.clock = consumer.timer.call_repeatedly(settings.SWEEP_SECONDS, send_sweep)
+
+    def stop(self, consumer: Any) -> None:
+        self.clock.cancel()
+
+
+app.steps["consumer"].add(Sweeping)
+
+
+@worker_process_init.connect
+def load_model(**_: Any) -> None:
+    """In each process of its own: an engine's threads (or CUDA) do not survive a fork."""
+    from diagnosis.tasks import load_active_model
+
+    load_active_model()

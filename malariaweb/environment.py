@@ -21,7 +21,7 @@ EMAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
 class BadSetting(SystemExit):
-    """Not ImproperlyConfigured: gunicorn, celery and manage.py alike then print just the sentence."""
+    """So that gunicorn, celery and manage.py alike print the sentence and no traceback."""
 
 
 def stop(sentence: str) -> NoReturn:
@@ -42,7 +42,7 @@ class Environment:
         self.names: set[str] = set()
 
     def read(self, name: str, parse: Callable[[str], T], default: T, wanted: str) -> T:
-        """The value of a variable; an empty one counts as unset. Never echoes it: it may be secret."""
+        """An empty variable counts as unset. Complaints never echo a value: it may be secret."""
         self.names.add(name)
         text = self._own.get(name, self._file.get(name, "")).strip()
         if not text:
@@ -86,8 +86,8 @@ class Environment:
             stop(f"{name} is too weak: use {SECRET_LENGTH} random characters or more.")
         return key
 
-    def refuse_unknown(self, foreign: frozenset[str] = frozenset()) -> None:
-        for name in sorted(set(self._file) - self.names - foreign):
+    def refuse_unknown(self) -> None:
+        for name in sorted(set(self._file) - self.names):
             stop(f"{name} in {self._where} is not a setting of this site: see .env.example.")
 
     def export(self) -> None:

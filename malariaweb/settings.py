@@ -1,4 +1,4 @@
-"""All settings. With none given the site runs on SQLite and files in var/; .env.example lists them."""
+"""Every setting. With none given the site runs on SQLite and files in var/; see .env.example."""
 
 import os
 from pathlib import Path
@@ -20,9 +20,7 @@ env.names.add("ENV_FILE")
 VAR = env.folder("VAR", BASE_DIR / "var")
 SITE_URL = env.read("SITE_URL", environment.site_url, "", "like https://malaria.example.org")
 PORT = env.whole("PORT", 8000, 1, 65535)
-TRUSTED_PROXY_COUNT = env.whole(
-    "TRUSTED_PROXY_COUNT", int(SITE_URL.startswith("https:")), 0, 10
-)
+TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", int(SITE_URL.startswith("https:")), 0, 10)
 TIME_ZONE = env.read("TIME_ZONE", environment.time_zone, "UTC", "a zone like Africa/Nairobi")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 
@@ -37,6 +35,8 @@ if SITE_URL.startswith("https:") and not TRUSTED_PROXY_COUNT:
 HTTPS = SITE_URL.startswith("https:")
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = LOCAL_HOSTS + ([environment.host_of(SITE_URL)] if SITE_URL else [])
+# An address that only this machine has needs no other to reach the port.
+LISTEN_ON = "127.0.0.1" if ALLOWED_HOSTS[-1] in LOCAL_HOSTS else "0.0.0.0"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
@@ -106,14 +106,39 @@ LANGUAGE_CODE = "en-gb"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Accounts
+# Accounts: django-allauth, refined in diagnosis/accounts.py
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", True)
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "MinimumLengthValidator": {"min_length": 10},
+        "UserAttributeSimilarityValidator": {},
+        "CommonPasswordValidator": {},
+    }.items()
+]
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+ACCOUNT_ADAPTER = "diagnosis.accounts.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "diagnosis.forms_accounts.LoginForm",
+    "signup": "diagnosis.forms_accounts.SignupForm",
+    "add_email": "diagnosis.forms_accounts.AddEmailForm",
+    "reset_password": "diagnosis.forms_accounts.ResetPasswordForm",
+}
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "diagnosis.passwords.ResetTokenGenerator"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+MFA_TOTP_ISSUER = "Malariaweb"
+# The clock of a machine without internet drifts.
+MFA_TOTP_TOLERANCE = 1
+# Many accounts have no e-mail address, and without a mail server none is ever verified.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 # End of accounts
 
 # Database
@@ -193,6 +218,10 @@ EMAIL_USE_TLS = EMAIL.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = EMAIL.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "malaria-screening@localhost")
+ACCOUNT_EMAIL_VERIFICATION = "optional" if EMAIL_CONFIGURED else "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = EMAIL_CONFIGURED
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Malariaweb: "
 
 # Analysis
 MODEL_ENGINE = env.choice("MODEL_ENGINE", "auto", ("auto", "onnxruntime", "torch", "openvino"))
@@ -202,6 +231,8 @@ LEASE_SECONDS = 45
 SWEEP_SECONDS = 15
 MAX_ATTEMPTS = 3
 CHUNK = 64
+WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, 1, 64)
+WEB_THREADS = env.whole("WEB_THREADS", 8, 1, 256)
 WORKER_PROCESSES = env.whole("WORKER_PROCESSES", 1, 1, 64)
 ENGINE_THREADS = max(1, environment.cores() // WORKER_PROCESSES)
 
@@ -237,7 +268,7 @@ CELERY_TIMEZONE = TIME_ZONE
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{levelname} {name}: {message}", "style": "{"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
@@ -246,5 +277,5 @@ LOGGING = {
     },
 }
 
-env.refuse_unknown(foreign=frozenset({"WEB_CONCURRENCY"}))
+env.refuse_unknown()
 env.export()

@@ -4,11 +4,22 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
 
     postgres_url   a fresh, empty PostgreSQL database: "postgres://..." (dropped afterwards)
     redis_url      a Redis server, flushed before each test: "redis://127.0.0.1:PORT/0"
-    live_stack     a factory: `site = live_stack(REDIS_URL=redis_url, ...)` starts the real web
-                   server and a real Celery worker in a fresh VAR; see tests.servers.Site
+    live_stack     a factory: `site = live_stack(REDIS_URL=redis_url, MODEL_ENGINE="torch")` is a
+                   tests.servers.Site: the real web server and a real worker in a fresh VAR, with
+                   .url .var .env .manage("command", ...) .start_worker() .kill_worker() .log;
+                   `live_stack(start=False)` leaves starting to the test (.start(workers=2))
+
+Servers of a module's or session's own: tests.servers has the plain functions and classes.
 """
 
+import itertools
+import os
+
+import psycopg
 import pytest
+import redis
+
+from tests import servers
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +27,58 @@ def own_folders(settings, tmp_path):
     settings.VAR = tmp_path / "var"
     settings.MEDIA_ROOT = settings.VAR / "media"
     settings.MEDIA_ROOT.mkdir(parents=True)
+
+
+def missing(reason: object) -> None:
+    """Seldom what CI should pass over: there everything has to be present."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(reason))
+
+
+def running(server):
+    try:
+        with server() as url:
+            yield url
+    except servers.Missing as reason:
+        missing(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    yield from running(servers.redis_server)
+
+
+@pytest.fixture
+def redis_url(redis_server):
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    yield from running(servers.postgres_server)
+
+
+names = (f"test{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    name = next(names)
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{postgres_server}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def live_stack(tmp_path_factory):
+    sites = []
+
+    def launch(start: bool = True, **settings: str) -> servers.Site:
+        sites.append(servers.Site(tmp_path_factory.mktemp("site"), **settings))
+        return sites[-1].start() if start else sites[-1]
+
+    yield launch
+    for site in sites:
+        site.stop()

@@ -1,0 +1,63 @@
+# make run    the site, on this machine: http://localhost:8000 (make run PORT=8080 for another port)
+# make test   everything the tests need, then linters and tests
+# make lint   the linters alone
+# make bench  the benchmarks
+
+BIN := .venv/bin
+# The first of these that is new enough makes the virtual environment.
+PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
+
+.PHONY: run test lint bench servers
+
+run: .venv/serve.stamp
+	@$(BIN)/python manage.py start
+
+test: .venv/dev.stamp servers lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/dev.stamp
+	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+.venv/serve.stamp: requirements-serve.txt | $(BIN)/python
+	@echo "Installing what the site needs (once; a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt requirements.txt .venv/serve.stamp
+	@echo "Installing what training and tests need (once; some minutes, 6 GB) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	            echo "Python's venv module is missing: on Debian or Ubuntu, apt install python3-venv."; \
+	            exit 1; \
+	        fi; \
+	        exec $$python -m venv --clear .venv; \
+	    fi; \
+	done; \
+	echo "Python 3.11 or newer is needed: install it, or say where it is with PYTHON=/path/to/python."; \
+	exit 1
+
+# On Debian as root; elsewhere tests whose server is missing are skipped and say so.
+servers:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    packages=""; \
+	    command -v redis-server >/dev/null || packages="$$packages redis-server"; \
+	    command -v chromium >/dev/null || packages="$$packages chromium"; \
+	    [ -n "$(POSTGRESQL)" ] || packages="$$packages postgresql"; \
+	    if [ -n "$$packages" ]; then \
+	        echo "Installing$$packages ..."; \
+	        apt-get update -qq; \
+	        DEBIAN_FRONTEND=noninteractive \
+	            apt-get install -qq --no-install-recommends $$packages >/dev/null; \
+	    fi; \
+	fi

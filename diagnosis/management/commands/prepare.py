@@ -1,0 +1,75 @@
+"""All that a start needs; doing it again changes nothing."""
+
+import json
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import BaseCommand, CommandError, CommandParser, call_command
+from django.db import OperationalError, transaction
+
+from diagnosis import registry, roster
+from ml.artifact import ArtifactError
+
+FIRST_NAME = "admin"
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+class Command(BaseCommand):
+    help = "Makes this installation ready to start: database, static files, model, first account."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--no-static", dest="static", action="store_false", help="leave static files alone"
+        )
+
+    def handle(self, *args: Any, static: bool, **options: Any) -> None:
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("createcachetable", verbosity=0)
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {error}".strip()) from None
+        if static:
+            collect_static()
+        self.register_model()
+        self.create_first_account()
+
+    def register_model(self) -> None:
+        try:
+            registry.ensure_shipped()
+        except ArtifactError as error:
+            self.stderr.write(f"{error} Images wait in the queue until a model is active.")
+
+    def create_first_account(self) -> None:
+        password = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
+        with transaction.atomic():
+            if User.objects.exists():
+                return
+            roster.open_laboratory(User.objects.create_superuser(FIRST_NAME, password=password))
+        self.stdout.write(
+            "The first account, an administrator (shown only now; change the password):\n"
+            f"    user name  {FIRST_NAME}\n"
+            f"    password   {password}"
+        )
+
+
+def collect_static() -> None:
+    """Compressing takes seconds, so only when a file has changed since."""
+    stamp = settings.STATIC_ROOT / "sources.sha256"
+    sources = fingerprint_of_sources()
+    if not stamp.exists() or stamp.read_text() != sources:
+        call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+        stamp.write_text(sources)
+
+
+def fingerprint_of_sources() -> str:
+    files = [
+        [path, (found := Path(storage.path(path)).stat()).st_size, found.st_mtime_ns]
+        for finder in get_finders()
+        for path, storage in finder.list([])
+    ]
+    return sha256(json.dumps(sorted(files)).encode()).hexdigest()

@@ -1,0 +1,44 @@
+"""Everything on this machine: prepare, then web and worker until Ctrl-C."""
+
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, call_command
+from honcho.environ import parse_procfile
+
+from malariaweb.supervisor import supervise
+
+
+class Command(BaseCommand):
+    help = "Prepares this installation and runs the site, web and worker, until Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.refuse_busy_port()
+        call_command("prepare", stdout=self.stdout, stderr=self.stderr)
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        os.chdir(settings.BASE_DIR)
+        commands = parse_procfile(Path("Procfile").read_text()).processes
+        self.stdout.write("Starting. Ctrl-C stops the site.")
+        self.stdout.flush()
+        supervise({name: commands[name] for name in ("web", "worker")})
+        self.stdout.write("The site has stopped.")
+
+    def refuse_busy_port(self) -> None:
+        """Gunicorn would say it five times in five seconds."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.LISTEN_ON, settings.PORT))
+            except OSError as error:
+                raise CommandError(self.why(error)) from None
+
+    def why(self, error: OSError) -> str:
+        port = settings.PORT
+        if error.errno == errno.EADDRINUSE:
+            return f"Port {port} is in use by another program: choose one, like PORT={port + 1}."
+        return f"Port {port} cannot be used ({error.strerror}): choose another, like PORT=8000."

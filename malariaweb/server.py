@@ -1,0 +1,24 @@
+"""How gunicorn serves the site: `gunicorn -c python:malariaweb.server malariaweb.wsgi`."""
+
+from pathlib import Path
+from typing import Any
+
+from malariaweb import settings
+
+bind = f"{settings.LISTEN_ON}:{settings.PORT}"
+workers = settings.WEB_CONCURRENCY
+threads = settings.WEB_THREADS
+# A bad setting then ends the start with its sentence, instead of ending one process after another.
+preload_app = True
+graceful_timeout = 5
+keepalive = 5
+forwarded_allow_ips = "*" if settings.TRUSTED_PROXY_COUNT else "127.0.0.1"
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+control_socket_disable = True
+loglevel = "warning"
+
+
+def when_ready(server: Any) -> None:
+    """At the level that is always shown: it is what whoever starts the site waits for."""
+    address = settings.SITE_URL or f"http://localhost:{settings.PORT}"
+    server.log.warning("The site is ready at %s", address)
