@@ -1,0 +1,103 @@
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from .. import access, roster
+from ..forms_laboratories import HandOverForm, InvitationForm, LaboratoryForm
+from ..models import Laboratory, Role
+from .guard import signed_in
+
+GET_OR_POST = ["GET", "HEAD", "POST"]
+
+
+@signed_in
+@require_http_methods(GET_OR_POST)
+def laboratories(request: HttpRequest) -> HttpResponse:
+    form = LaboratoryForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return redirect(
+            "laboratory", roster.open_laboratory(request.user, form.cleaned_data["name"]).pk
+        )
+    memberships = request.user.memberships.select_related("laboratory").order_by("laboratory__name")
+    return render(
+        request, "laboratories/list.html", {"form": form, "memberships": list(memberships)}
+    )
+
+
+@signed_in
+@require_safe
+def laboratory(request: HttpRequest, pk: str) -> HttpResponse:
+    laboratory = access.get_laboratory(request.user, pk)
+    return render(request, "laboratories/laboratory.html", _page(request, laboratory))
+
+
+def _page(request: HttpRequest, laboratory: Laboratory) -> dict[str, object]:
+    own = get_object_or_404(laboratory.memberships, user=request.user)
+    members = laboratory.memberships.select_related("user").order_by("user__username")
+    context = {"laboratory": laboratory, "own": own, "members": members}
+    if own.role != Role.ADMINISTRATOR:
+        return context
+    invitations = laboratory.invitations.filter(accepted_by=None, expires_at__gt=timezone.now())
+    return context | {
+        "administers": True,
+        "roles": Role.choices,
+        "invitations": invitations.order_by("expires_at"),
+        "invitation_form": InvitationForm(),
+        "name_form": LaboratoryForm(instance=laboratory),
+    }
+
+
+@signed_in
+@require_POST
+def rename(request: HttpRequest, pk: str) -> HttpResponse:
+    laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
+    form = LaboratoryForm(request.POST, instance=laboratory)
+    if not form.is_valid():
+        laboratory.refresh_from_db()
+        page = _page(request, laboratory) | {"name_form": form}
+        return render(request, "laboratories/laboratory.html", page, status=400)
+    form.save()
+    messages.success(request, f"The laboratory is now called {laboratory}.")
+    return redirect("laboratory", pk)
+
+
+@signed_in
+@require_http_methods(GET_OR_POST)
+def leave(request: HttpRequest, pk: str) -> HttpResponse:
+    laboratory = access.get_laboratory(request.user, pk)
+    own = get_object_or_404(laboratory.memberships, user=request.user)
+    if request.method != "POST":
+        context = {
+            "laboratory": laboratory,
+            "closes": roster.holds_nothing(laboratory),
+            "is_last": roster.is_last_administrator(own),
+        }
+        return render(request, "laboratories/leave.html", context)
+    try:
+        roster.leave(own)
+    except roster.RosterError as error:
+        messages.error(request, str(error))
+        return redirect("laboratory", pk)
+    messages.success(request, f"You have left {laboratory}.")
+    return redirect("laboratories")
+
+
+@signed_in
+@require_http_methods(GET_OR_POST)
+def hand_over(request: HttpRequest, pk: str) -> HttpResponse:
+    laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
+    own = get_object_or_404(laboratory.memberships, user=request.user)
+    form = HandOverForm(request.POST or None, giver=own)
+    if request.method != "POST" or not form.is_valid():
+        context = {"laboratory": laboratory, "form": form}
+        return render(request, "laboratories/hand_over.html", context)
+    heir = form.cleaned_data["heir"]
+    try:
+        roster.hand_over(own, heir)
+    except roster.RosterError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{heir.user} now administers {laboratory}.")
+    return redirect("laboratory", pk)
