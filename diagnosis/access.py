@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
@@ -51,9 +51,9 @@ def get_laboratory(
     """Http404 for outsiders; PermissionDenied for members without (one of) the asked role(s)."""
     laboratory = _one(laboratories_for(user), id)
     roles = {role} if isinstance(role, str) else role
-    if roles is not None:
-        if not memberships_of(user).filter(laboratory=laboratory, role__in=roles).exists():
-            raise PermissionDenied
+    mine = memberships_of(user).filter(laboratory=laboratory)
+    if roles is not None and not mine.filter(role__in=roles).exists():
+        raise PermissionDenied
     return laboratory
 
 
@@ -65,5 +65,5 @@ def _laboratory_ids(user: Visitor) -> list[UUID]:
 def _one(found: QuerySet[Found], id: Any) -> Found:
     try:
         return found.get(pk=id)
-    except (found.model.DoesNotExist, ValidationError, ValueError):
+    except (ObjectDoesNotExist, ValidationError, ValueError):
         raise Http404 from None

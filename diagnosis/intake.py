@@ -1,0 +1,210 @@
+"""An uploaded file becomes a stored image with a queued prediction, or a refusal in words."""
+
+import logging
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import PurePath
+
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.utils import timezone
+
+from ml import sandbox
+from ml.limits import MAX_BYTES, UnreadableImage
+
+from . import registry, tasks
+from .models import Kind, ModelVersion, Prediction, Slide, SmearImage, State
+
+logger = logging.getLogger(__name__)
+
+READ = (State.DONE, State.REJECTED)
+REPEATED = (
+    "state", "label", "probability", "decision", "reasons", "activation", "finished_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of one uploaded file: an image, or a refusal in words.
+
+    `code` is for programs: "new", "on-this-slide", "on-another-slide" or the kind of refusal.
+    """
+
+    name: str
+    image: SmearImage | None = None
+    refusal: str = ""
+    note: str = ""
+    code: str = "new"
+
+
+def receive(slide: Slide, files: Iterable[UploadedFile], user: User) -> list[Receipt]:
+    """One receipt a file, in their order: a bad file does not hold up the good ones.
+
+    Raises registry.NoModel while there is no model to read them.
+    """
+    upload = Upload(slide, user, registry.active_model())
+    try:
+        receipts = [upload.take(file) for file in files]
+        upload.write_rows()
+    finally:
+        upload.remove_files_without_row()
+    return [upload.settled(receipt) for receipt in receipts]
+
+
+class Upload:
+    """The files of one call; `new` are the images stored for it, by their SHA-256."""
+
+    def __init__(self, slide: Slide, user: User, model: ModelVersion) -> None:
+        self.slide, self.user, self.model = slide, user, model
+        self.new: dict[str, SmearImage] = {}
+        self.rows: dict[str, SmearImage] = {}
+        self.elsewhere: dict[str, list[Prediction]] = defaultdict(list)
+
+    def take(self, file: UploadedFile) -> Receipt:
+        name = shown_name(file.name or "")
+        try:
+            decoded = sandbox.decode(file.read(MAX_BYTES + 1))
+            if decoded.kind == Kind.FIELD:
+                raise UnreadableImage(
+                    "field",
+                    "This looks like a whole microscope field: whole fields are not read yet. "
+                    "Upload photographs of single red cells.",
+                )
+            return self._keep(name, decoded)
+        except UnreadableImage as refusal:
+            return Receipt(name, refusal=str(refusal), code=refusal.code)
+
+    def _keep(self, name: str, decoded: sandbox.Decoded) -> Receipt:
+        twin = (
+            self.new.get(decoded.sha256) or self.slide.images.filter(sha256=decoded.sha256).first()
+        )
+        if twin:
+            return _repeated(Receipt(name, twin))
+        image = SmearImage(
+            slide=self.slide,
+            name=name,
+            kind=decoded.kind,
+            sha256=decoded.sha256,
+            width=decoded.width,
+            height=decoded.height,
+            uploaded_by=self.user,
+        )
+        _store(image, decoded.png)
+        self.new[image.sha256] = image
+        return Receipt(name, image)
+
+    def write_rows(self) -> None:
+        if not self.new:
+            return
+        with transaction.atomic():
+            # In one order everywhere: two uploads of the same pictures wait, not deadlock.
+            images = [self.new[key] for key in sorted(self.new)]
+            SmearImage.objects.bulk_create(images, ignore_conflicts=True)
+            rows = self.slide.images.filter(sha256__in=list(self.new))
+            self.rows = {row.sha256: row for row in rows}
+            ids = self._write_predictions([i for i in self.new.values() if self._is_mine(i)])
+            transaction.on_commit(partial(tasks.send, ids), robust=True)
+
+    def _is_mine(self, image: SmearImage) -> bool:
+        """Not so where another upload of the same picture was faster."""
+        return self.rows[image.sha256].pk == image.pk
+
+    def _write_predictions(self, images: list[SmearImage]) -> list[int]:
+        """The ids of those that have to be read."""
+        self._look_elsewhere(images)
+        made = Prediction.objects.bulk_create(self._prediction(image) for image in images)
+        return [row.pk for row in made if row.state == State.QUEUED]
+
+    def _look_elsewhere(self, images: list[SmearImage]) -> None:
+        """The same pictures on other slides of this laboratory, and of no other."""
+        found = Prediction.objects.filter(
+            image__sha256__in=[image.sha256 for image in images],
+            slide__laboratory=self.slide.laboratory_id,
+            is_current=True,
+        ).exclude(slide=self.slide)
+        for row in found.select_related("image", "slide").order_by("pk"):
+            self.elsewhere[row.image.sha256].append(row)
+
+    def _prediction(self, image: SmearImage) -> Prediction:
+        row = Prediction(image=image, slide=self.slide, model=self.model, sent_at=timezone.now())
+        for earlier in self.elsewhere.get(image.sha256, ()):
+            if earlier.state in READ and earlier.model_id == self.model.pk:
+                for name in REPEATED:
+                    setattr(row, name, getattr(earlier, name))
+                row.same_as_id = earlier.same_as_id or earlier.pk
+                break
+        return row
+
+    def remove_files_without_row(self) -> None:
+        """After a failed transaction, or where another upload of the same picture was faster."""
+        try:
+            kept = SmearImage.objects.filter(pk__in=[image.pk for image in self.new.values()])
+            rows = set(kept.values_list("pk", flat=True)) if self.new else set()
+        except Exception:
+            logger.exception("Files may be left without a row")
+            return
+        for image in self.new.values():
+            if image.pk not in rows:
+                image.file.delete(save=False)
+
+    def settled(self, receipt: Receipt) -> Receipt:
+        if receipt.code != "new" or receipt.image is None:
+            return receipt
+        if not self._is_mine(receipt.image):
+            return _repeated(replace(receipt, image=self.rows[receipt.image.sha256]))
+        slides = sorted({row.slide.code for row in self.elsewhere[receipt.image.sha256]})
+        if not slides:
+            return receipt
+        word = "slide" if len(slides) == 1 else "slides"
+        note = f"The same picture is also on {word} {', '.join(slides)}."
+        return replace(receipt, note=note, code="on-another-slide")
+
+
+def _repeated(receipt: Receipt) -> Receipt:
+    return replace(receipt, code="on-this-slide", note="Already on this slide: it counts once.")
+
+
+def _store(image: SmearImage, png: bytes) -> None:
+    """Raises UnreadableImage where the disk is full, say; no half file stays behind."""
+    name = image.file.field.generate_filename(image, "")
+    image.file.name = name
+    try:
+        image.file.save("", ContentFile(png), save=False)
+    except Exception:
+        logger.exception("An image could not be stored")
+        image.file.storage.delete(name)
+        raise UnreadableImage(
+            "not-stored", "There was no room to store it: tell whoever runs this site."
+        ) from None
+
+
+def shown_name(name: str) -> str:
+    """A file's name without its folders and without characters that control or disguise."""
+    last = PurePath(name.replace("\\", "/")).name
+    plain = "".join(c for c in last if unicodedata.category(c)[0] != "C").strip()
+    return plain[:200] or "unnamed"
+
+
+def retry(image: SmearImage) -> bool:
+    """Queue a failed reading again, for the model that is active now. False: it had not failed."""
+    now = timezone.now()
+    failed = Prediction.objects.filter(image=image, is_current=True, state=State.FAILED)
+    ids = list(failed.values_list("pk", flat=True))
+    changed = Prediction.objects.filter(pk__in=ids, state=State.FAILED).update(
+        state=State.QUEUED,
+        model=registry.active_model(),
+        attempts=0,
+        error="",
+        queued_at=now,
+        sent_at=now,
+        started_at=None,
+        finished_at=None,
+    )
+    if changed:
+        transaction.on_commit(partial(tasks.send, ids), robust=True)
+    return bool(changed)

@@ -1,0 +1,233 @@
+"""What a worker does: claim predictions, read their images, save; and sweep up what was left.
+
+The row is the truth, a message only says "look at these". So a message may come twice, late or
+never: whoever claims no row walks away, and the sweep sends again what no message led to.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from PIL import Image
+
+from ml.artifact import ArtifactError, read_manifest
+
+from . import registry
+from .models import Decision, ModelVersion, Prediction, State
+
+if TYPE_CHECKING:
+    from ml.predictor import CellPrediction, Predictor
+
+logger = logging.getLogger(__name__)
+
+BATCH_PIXELS = 40_000_000
+"""A batch is cut here, so that 64 large photographs do not fill a worker's memory."""
+SENT_AT_ONCE = 10_000
+CLOCKS_DIFFER = timedelta(seconds=5)
+READING = ["state", "label", "probability", "decision", "reasons", "activation", "error"]
+
+UNREADABLE = "The stored image cannot be opened any more."
+TOO_SLOW = "Reading took too long and was stopped."
+BROKE_OFF = "The worker broke off each time it read this image."
+ERROR = "An error stopped the reading ({name})."
+
+
+def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
+    """Wake workers. Without a broker nothing is lost: the next sweep sends what is marked here."""
+    size = size or settings.CHUNK
+    for start in range(0, len(prediction_ids), size):
+        try:
+            analyse.apply_async((list(prediction_ids[start : start + size]),), retry=False)
+        except (OperationalError, OSError) as error:
+            logger.warning("The broker cannot be reached, a sweep will send: %s", error)
+            rest = Prediction.objects.filter(pk__in=prediction_ids[start:], state=State.QUEUED)
+            rest.update(sent_at=None)
+            return
+
+
+@shared_task
+def analyse(prediction_ids: list[int]) -> None:
+    """Read the images of those predictions that are still queued.
+
+    A first attempt takes them all in one batch. From the second on each is claimed alone, just
+    before it is read: an image that kills its worker then uses up no attempt but its own.
+    """
+    _attempt(_claim(prediction_ids, attempts=0))
+    again = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED, attempts__gt=0)
+    for pk in list(again.order_by("pk").values_list("pk", flat=True)):
+        _attempt(_claim([pk]))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Rows that one worker holds, for as long as they carry its token."""
+
+    token: UUID
+    rows: list[Prediction]
+
+    def held(self) -> QuerySet[Prediction]:
+        """Without those that were taken away meanwhile, from a worker that hung and woke up."""
+        ids = [row.pk for row in self.rows]
+        return Prediction.objects.filter(pk__in=ids, token=self.token, state=State.RUNNING)
+
+    def save(self, rows: Sequence[Prediction]) -> None:
+        for row in rows:
+            row.token, row.finished_at = None, timezone.now()
+        self.held().bulk_update(rows, [*READING, "token", "finished_at"])
+
+    def give_back(self, reason: str) -> None:
+        spent = self.held().filter(attempts__gte=settings.MAX_ATTEMPTS)
+        spent.update(state=State.FAILED, error=reason, token=None, finished_at=timezone.now())
+        self.held().update(state=State.QUEUED, token=None, sent_at=None)
+
+
+def _claim(prediction_ids: list[int], **conditions: Any) -> Claim:
+    token = uuid4()
+    waiting = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED, **conditions)
+    claimed = waiting.update(
+        state=State.RUNNING, token=token, attempts=F("attempts") + 1, started_at=timezone.now()
+    )
+    if not claimed:
+        return Claim(token, [])
+    held = Prediction.objects.filter(pk__in=prediction_ids, token=token)
+    return Claim(token, list(held.select_related("image", "model").order_by("model", "pk")))
+
+
+def _attempt(claim: Claim) -> None:
+    try:
+        for version, rows in groupby(claim.rows, key=lambda row: row.model):
+            predictor = predictor_of(version)
+            for part in _portions(rows):
+                _read(predictor, part)
+                claim.save(part)
+    except SoftTimeLimitExceeded:
+        claim.give_back(TOO_SLOW)
+        raise
+    except ArtifactError as error:
+        claim.give_back(str(error))
+        raise
+    except Exception as error:
+        logger.exception("Reading broke off")
+        claim.give_back(ERROR.format(name=type(error).__name__))
+
+
+def _portions(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
+    part: list[Prediction] = []
+    pixels = 0
+    for row in rows:
+        size = row.image.width * row.image.height
+        if part and pixels + size > BATCH_PIXELS:
+            yield part
+            part, pixels = [], 0
+        part.append(row)
+        pixels += size
+    yield part
+
+
+def _read(predictor: "Predictor", rows: Sequence[Prediction]) -> None:
+    opened = [(row, image) for row in rows if (image := _open(row))]
+    results = predictor.predict([image for _, image in opened]) if opened else []
+    for (row, _), result in zip(opened, results, strict=True):
+        _note(row, result)
+
+
+def _open(row: Prediction) -> Image.Image | None:
+    """Our own PNG, as `intake` wrote it. If a disk lost or damaged it, this row alone fails."""
+    try:
+        with row.image.file.open() as file, Image.open(file, formats=["PNG"]) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
+            raise  # the storage is in trouble, not this file
+        logger.warning("The file of prediction %s cannot be opened: %s", row.pk, error)
+        row.state, row.error = State.FAILED, UNREADABLE
+        return None
+
+
+def _note(row: Prediction, result: "CellPrediction") -> None:
+    row.state = State.REJECTED if result.decision == Decision.REJECTED else State.DONE
+    row.label = result.label
+    row.probability = result.probability
+    row.decision = result.decision
+    row.reasons = list(result.reasons)
+    row.activation = [[round(value, 4) for value in line] for line in result.activation]
+
+
+def predictor_of(version: ModelVersion) -> "Predictor":
+    """Loaded once in each process. Raises ArtifactError."""
+    return _loaded(registry.folder_of(version), version.fingerprint)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, fingerprint: str) -> "Predictor":
+    from ml.predictor import Predictor
+
+    if read_manifest(folder).fingerprint != fingerprint:
+        raise ArtifactError(f"Another model lies where {folder.name} was.")
+    predictor = Predictor.load(folder, settings.MODEL_ENGINE, settings.ENGINE_THREADS)
+    predictor.check(folder)
+    return predictor
+
+
+def load_active_model() -> None:
+    """At a worker's start, so that nobody waits for it later."""
+    try:
+        predictor_of(registry.active_model())
+    except (registry.NoModel, ArtifactError) as error:
+        logger.error("%s", error)
+
+
+@shared_task
+def sweep(sent: float | None = None) -> None:
+    """Put back what a lost worker held, and send again what no message led to.
+
+    `sent` is when this sweep was put into the queue (seconds since 1970). Messages come in order:
+    what was sent before it and still waits has lost its message, while a long queue behind it is
+    in good health and is left alone.
+    """
+    now = timezone.now()
+    before = datetime.fromtimestamp(sent, UTC) if sent else now - 2 * _seconds("SWEEP_SECONDS")
+    _put_back(now)
+    _send_again(now, before - CLOCKS_DIFFER)
+
+
+def _seconds(setting: str) -> timedelta:
+    return timedelta(seconds=getattr(settings, setting))
+
+
+def _put_back(now: datetime) -> None:
+    lease = _seconds("LEASE_SECONDS")
+    clock_went_back = Q(started_at__gt=now + lease)
+    lost = Prediction.objects.filter(
+        Q(started_at__lt=now - lease) | clock_went_back, state=State.RUNNING
+    )
+    spent = lost.filter(attempts__gte=settings.MAX_ATTEMPTS)
+    spent.update(state=State.FAILED, error=BROKE_OFF, token=None, finished_at=now)
+    lost.update(state=State.QUEUED, token=None, sent_at=None)
+
+
+def _send_again(now: datetime, before: datetime) -> None:
+    clock_went_back = Q(sent_at__gt=now + CLOCKS_DIFFER)
+    overdue = Prediction.objects.filter(
+        Q(sent_at=None) | Q(sent_at__lt=before) | clock_went_back, state=State.QUEUED
+    )
+    rows = list(overdue.order_by("pk").values_list("pk", "attempts")[:SENT_AT_ONCE])
+    fresh = [pk for pk, attempts in rows if not attempts]
+    broken_off = [pk for pk, attempts in rows if attempts]
+    for size, ids in ((settings.CHUNK, fresh), (1, broken_off)):
+        for start in range(0, len(ids), settings.CHUNK):
+            part = ids[start : start + settings.CHUNK]
+            if overdue.filter(pk__in=part).update(sent_at=now):  # else another sweep was faster
+                send(part, size)

@@ -1,0 +1,115 @@
+"""What the images of a slide say together.
+
+Crops are picked by hand, so their share of parasitized cells is no parasitaemia, and a slide
+without any is not negative: no sentence here may say so.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from uuid import UUID
+
+from django.db.models import Count
+
+from .models import Decision, Prediction, Slide, State
+
+RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
+TRAINED_ON = "Trained on P. falciparum."
+ALARM = "Parasites suspected: tell the responsible clinician now, and confirm by microscopy."
+NOT_NEGATIVE = (
+    "This is not a negative result: chosen cells cannot rule malaria out. "
+    "Examine the film by microscopy and repeat it."
+)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many of a slide's images came out how. `pending` ones are queued or being read."""
+
+    total: int = 0
+    parasitized: int = 0
+    uninfected: int = 0
+    uncertain: int = 0
+    rejected: int = 0
+    failed: int = 0
+    pending: int = 0
+
+    @property
+    def cells(self) -> int:
+        return self.parasitized + self.uninfected + self.uncertain
+
+    @property
+    def result(self) -> str:
+        """`parasitized`, `uncertain`, `uninfected` (which is not "negative") or `none`."""
+        names = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
+        return next((str(name) for name in names if getattr(self, name)), "none")
+
+    @property
+    def status(self) -> str:
+        """`empty`, `reading`, `failed` (some image was not read) or `done`."""
+        if not self.total:
+            return "empty"
+        if self.pending:
+            return "reading"
+        return "failed" if self.failed else "done"
+
+    @property
+    def is_critical(self) -> bool:
+        """Someone must be told at once, also while other images are still being read."""
+        return self.parasitized > 0
+
+    @property
+    def sentence(self) -> str:
+        if not self.total:
+            return "No images yet."
+        if self.cells:
+            return f"{self.parasitized} of {_counted(self.cells, 'cell')} parasitized."
+        if self.pending:
+            return f"Reading {_counted(self.pending, 'image')}."
+        return "No cell could be read."
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty while nothing can be said yet."""
+        if self.is_critical:
+            return ALARM
+        if self.pending or not self.cells:
+            return ""
+        if self.uncertain:
+            return f"{_counted(self.uncertain, 'cell')} to be judged by a person. {NOT_NEGATIVE}"
+        return NOT_NEGATIVE
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the sentence leaves out."""
+        counts = {
+            "uncertain: a person must look": self.uncertain,
+            "rejected: not a single stained red cell": self.rejected,
+            "not read: an error, try again": self.failed,
+            "still to be read": self.pending if self.cells else 0,
+        }
+        return [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def tally(slide: Slide) -> Tally:
+    return tallies([slide])[slide.pk]
+
+
+def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
+    """One query, however many slides."""
+    counts = {slide.pk: {field.name: 0 for field in fields(Tally)} for slide in slides}
+    found = Prediction.objects.filter(slide__in=list(counts), is_current=True)
+    groups = found.order_by().values_list("slide", "state", "decision").annotate(Count("*"))
+    for slide, state, decision, number in groups:
+        counts[slide][_outcome(state, decision)] += number
+        counts[slide]["total"] += number
+    return {slide: Tally(**numbers) for slide, numbers in counts.items()}
+
+
+def _outcome(state: str, decision: str) -> str:
+    if state == State.DONE:
+        return decision
+    return state if state in (State.REJECTED, State.FAILED) else "pending"
