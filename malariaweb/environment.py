@@ -99,8 +99,10 @@ class Environment:
 def read_env_file(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        stop(f"ENV_FILE {path} cannot be read: {error}.")
+    except OSError as error:
+        stop(f"ENV_FILE: {path} cannot be read ({error.strerror}).")
+    except UnicodeDecodeError:
+        stop(f"ENV_FILE: {path} is not a text file.")
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#") and "=" not in line:
             stop(f"Line {number} of {path} is not understood: write NAME=value.")

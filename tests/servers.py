@@ -157,7 +157,7 @@ class Site:
         return done.stdout
 
     def start_web(self) -> subprocess.Popen[bytes]:
-        self.web = self._start("gunicorn", "-c", "python:malariaweb.server", "malariaweb.wsgi")
+        self.web = self._start("gunicorn", "malariaweb.wsgi")
         wait_for(self.answers, "the web process", log=self.log)
         return self.web
 

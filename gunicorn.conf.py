@@ -1,4 +1,4 @@
-"""How gunicorn serves the site: `gunicorn -c python:malariaweb.server malariaweb.wsgi`."""
+"""How gunicorn serves the site; it reads this by itself: `gunicorn malariaweb.wsgi`."""
 
 from pathlib import Path
 from typing import Any
