@@ -38,7 +38,9 @@ class Augmentation:
         return (batch + noise * strength).clamp_(0, 1)
 
 
-def _uniform(like: Tensor, generator: Generator, low: float, high: float, channels: int = 1) -> Tensor:
+def _uniform(
+    like: Tensor, generator: Generator, low: float, high: float, channels: int = 1
+) -> Tensor:
     """One number for each image (and channel): (n, channels, 1, 1)."""
     drawn = torch.rand((len(like), channels, 1, 1), generator=generator)
     return (drawn * (high - low) + low).to(like)
@@ -59,7 +61,10 @@ def _warp(batch: Tensor, ranges: Augmentation, generator: Generator) -> Tensor:
     mirror = torch.where(draw[3] < 0.5, -1.0, 1.0)
     shift = (draw[4:6] * 2 - 1) * (2 * ranges.shift)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    rows = [torch.stack([cos * mirror, -sin, shift[0]], 1), torch.stack([sin * mirror, cos, shift[1]], 1)]
+    rows = [
+        torch.stack([cos * mirror, -sin, shift[0]], 1),
+        torch.stack([sin * mirror, cos, shift[1]], 1),
+    ]
     grid = F.affine_grid(torch.stack(rows, 1).to(batch), list(batch.shape), align_corners=False)
     return F.grid_sample(batch, grid, align_corners=False)
 

@@ -114,7 +114,9 @@ def hold_out(examples: Sequence[Example], slides: set[str]) -> tuple[list[Exampl
     """(the rest, the examples of the named slides)."""
     unknown = slides - {example.slide for example in examples if example.slide}
     if unknown:
-        raise DataError(f"Slides to hold out that are not in the data: {', '.join(sorted(unknown))}.")
+        raise DataError(
+            f"Slides to hold out that are not in the data: {', '.join(sorted(unknown))}."
+        )
     rest = [example for example in examples if example.slide not in slides]
     return rest, [example for example in examples if example.slide in slides]
 
@@ -142,7 +144,10 @@ def _strata(examples: Sequence[Example]) -> list[list[str]]:
     infected: dict[str, bool] = defaultdict(bool)
     for example in examples:
         infected[group_of(example)] |= bool(example.label)
-    by_kind = [[g for g, positive in sorted(infected.items()) if positive is kind] for kind in (True, False)]
+    by_kind = [
+        [g for g, positive in sorted(infected.items()) if positive is kind]
+        for kind in (True, False)
+    ]
     return [groups for groups in by_kind if groups]
 
 

@@ -60,7 +60,9 @@ def _check_bytes(data: bytes) -> None:
         raise UnreadableImage("empty", "The file is empty.")
     if len(data) > MAX_BYTES:
         raise UnreadableImage("too-large", f"The file is larger than {MAX_BYTES // 10**6} MB.")
-    if re.match(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg\b", data[:4096], re.S):
+    if re.match(
+        rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg\b", data[:4096], re.S
+    ):
         raise UnreadableImage("svg", "This is an SVG drawing, not a photograph.")
 
 
@@ -126,7 +128,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" and values.max() <= 1:
         scale = 255.0
     else:
-        scale = next(s for limit, s in ((255, 1), (4095, 1 / 16), (65535, 1 / 256)) if values.max() <= limit)
+        scale = next(
+            s for limit, s in ((255, 1), (4095, 1 / 16), (65535, 1 / 256)) if values.max() <= limit
+        )
     return Image.fromarray((values * scale).astype(np.uint8))
 
 

@@ -52,7 +52,9 @@ def new_network(weights: str | Path = "none") -> CellNet:
         return network
     state = _imagenet() if str(weights) == "imagenet" else _from_file(Path(weights))
     own = network.state_dict()
-    fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and v.shape == own[k].shape}
+    fitting = {
+        k: v.to(own[k].dtype) for k, v in state.items() if k in own and v.shape == own[k].shape
+    }
     missing = [name for name in own if name not in fitting and not name.startswith("fc.")]
     if missing:
         raise WeightsError(f"These are not the weights of a ResNet34: {missing[0]} is missing.")

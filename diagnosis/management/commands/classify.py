@@ -1,0 +1,62 @@
+"""Read images from the shell; needs neither database nor broker."""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from ml.artifact import ArtifactError, find_model
+from ml.engines import ENGINES
+from ml.predictor import Predictor
+from ml.reading import Line, classify, is_unreadable, walk
+
+
+class Command(BaseCommand):
+    help = "Classify images of red cells: a line for each, in the order given."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "paths", nargs="+", metavar="PATH", help="Images and folders of images."
+        )
+        parser.add_argument(
+            "--model", metavar="NAME_OR_DIR", help="A trained model; by default the shipped one."
+        )
+        parser.add_argument("--kind", choices=["auto", "cell", "field"], default="auto")
+        parser.add_argument("--format", choices=["table", "jsonl"], default="table")
+        parser.add_argument("--engine", choices=ENGINES, default="auto")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            predictor = Predictor.load(find_model(options["model"]), options["engine"])
+        except ArtifactError as error:
+            raise CommandError(str(error)) from None
+        skipped: list[str] = []
+        unreadable = 0
+        show = self._show_json if options["format"] == "jsonl" else self._show_row
+        try:
+            for line in classify(
+                walk(options["paths"], skipped.append), predictor, options["kind"]
+            ):
+                show(line)
+                unreadable += is_unreadable(line)
+        except BrokenPipeError:  # the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        if skipped:
+            self.stderr.write(f"Skipped {len(skipped)} hidden or system files.")
+        if unreadable:
+            self.stderr.write(f"{unreadable} could not be read; their lines say why.")
+            sys.exit(1)
+
+    def _show_json(self, line: Line) -> None:
+        self.stdout.write(json.dumps(line))
+
+    def _show_row(self, line: Line) -> None:
+        probability = line["probability"]
+        figure = "" if probability is None else f"{probability:.3f}"
+        reasons = " ".join(line["reasons"])
+        self.stdout.write(f"{line['decision']:<12} {figure:>6}  {line['path']}  {reasons}".rstrip())

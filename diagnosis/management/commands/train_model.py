@@ -1,0 +1,89 @@
+"""Train a model and write its artifact."""
+
+import dataclasses
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+SHOWN = ("learning_rate", "batch_size", "validation_share", "seed", "precision")
+
+
+class Command(BaseCommand):
+    help = "Train a ResNet34 on a folder with Parasitized/ and Uninfected/ and write its artifact."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        from ml.training import TrainingConfig
+
+        default = TrainingConfig()
+        parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--epochs", type=int, default=default.epochs)
+        parser.add_argument(
+            "--weights", default=default.weights, help="imagenet, none (random), or a file."
+        )
+        parser.add_argument("--image-size", type=int, default=default.image_size)
+        parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
+        parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only reported on.")
+        parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
+        parser.add_argument("--resume", action="store_true", help="Go on with a stopped training.")
+        parser.add_argument(
+            "--activate", action="store_true", help="Make it the model of this installation."
+        )
+        for name in SHOWN:
+            value = getattr(default, name)
+            kind = float if name == "learning_rate" else type(value)
+            parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from diagnosis.progress import Progress
+        from ml.training import TrainingConfig
+
+        known = {field.name for field in dataclasses.fields(TrainingConfig)}
+        config = TrainingConfig(**{k: v for k, v in options.items() if k in known})
+        with Progress() as progress:
+            self._build(config, options, progress.listener())
+        self._report(options["output"])
+        if options["activate"]:
+            self._activate(options["output"])
+
+    def _build(self, config: Any, options: dict[str, Any], listener: Any) -> None:
+        from ml.artifact import ArtifactError
+        from ml.datasets import DataError
+        from ml.export import ExportError
+        from ml.network import WeightsError
+        from ml.pipeline import Source, build
+        from ml.training import TrainingError
+
+        source = Source(options["data"], options["groups"], options["holdout_slides"])
+        try:
+            build(config, source, options["output"], options["resume"], listener)
+        except (ArtifactError, DataError, ExportError, TrainingError, WeightsError) as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(
+                f"{error.strerror or error}: {error.filename or options['output']}. "
+                "Finished epochs are kept; go on with --resume."
+            ) from None
+        except KeyboardInterrupt:
+            raise CommandError(
+                "Stopped. Finished epochs are kept; go on with --resume.", returncode=130
+            ) from None
+
+    def _report(self, output: Path) -> None:
+        from ml.artifact import read_metrics
+        from ml.evaluation import report
+
+        metrics = read_metrics(output)
+        for part in ("validation", "test"):
+            if metrics.get(part):
+                self.stdout.write(f"\n{part.capitalize()} slides\n\n{report(metrics[part])}")
+        self.stdout.write(f"\nThe model is in {output}; its card is {output / 'card.md'}.")
+
+    def _activate(self, output: Path) -> None:
+        from diagnosis.registry import register
+
+        version = register(output, activate=True)
+        self.stdout.write(f"{version.name} is now the active model of this installation.")

@@ -1,0 +1,181 @@
+"""A trained model on disk: its manifest, its files, and the proof that they are unaltered."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ml.decisions import Thresholds
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ONNX = "model.onnx"
+WEIGHTS = "model.safetensors"
+PROBE = "probe.npz"
+METRICS = "metrics.json"
+HISTORY = "history.csv"
+CARD = "card.md"
+MODELS = Path(__file__).parent / "models"
+
+
+class ArtifactError(ValueError):
+    """A model that is missing, altered or of another format; the text says which."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    name: str
+    architecture: str
+    classes: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    temperature: float
+    thresholds: Thresholds
+    created: str
+    """ISO 8601, UTC."""
+    data: dict[str, Any]
+    """Of the training: fingerprint, numbers of images and slides, the validation slides."""
+    training: dict[str, Any]
+    """The training configuration."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of every other file of the artifact."""
+    format: int = FORMAT
+    fingerprint: str = ""
+    """SHA-256 of the manifest as read from disk."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is written to the disk."""
+        values = asdict(self)
+        del values["fingerprint"]
+        return values
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the artifact in a folder, without touching its weights."""
+    try:
+        content = (path / MANIFEST).read_bytes()
+        values = json.loads(content)
+    except FileNotFoundError:
+        raise ArtifactError(f"There is no trained model in {path}: it has no {MANIFEST}.") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"The manifest in {path} cannot be read: {error}.") from None
+    return _manifest(path, values, sha256(content).hexdigest())
+
+
+def _manifest(path: Path, values: Any, fingerprint: str) -> Manifest:
+    version = values.get("format") if isinstance(values, dict) else None
+    if version != FORMAT:
+        raise ArtifactError(
+            f"The model in {path} has format {version}; this installation reads format {FORMAT}."
+        )
+    try:
+        return Manifest(
+            **values
+            | {
+                "thresholds": Thresholds(**values["thresholds"]),
+                "classes": tuple(values["classes"]),
+                "mean": tuple(values["mean"]),
+                "std": tuple(values["std"]),
+                "fingerprint": fingerprint,
+            }
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"The manifest in {path} is incomplete: {error}.") from None
+
+
+def verify(path: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+    """Compare files (all, or those named) with the manifest; ArtifactError at the first that differs."""
+    for name in manifest.files if names is None else names:
+        if name not in manifest.files:
+            raise ArtifactError(f"The model in {path} was made without {name}.")
+        try:
+            found = digest(path / name)
+        except OSError:
+            raise ArtifactError(f"The model in {path} lacks its file {name}.") from None
+        if found != manifest.files[name]:
+            raise ArtifactError(
+                f"{path / name} is not the file its manifest describes: "
+                "it was altered or not copied whole."
+            )
+
+
+def digest(path: Path) -> str:
+    hashed = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when all went well, and vanishes otherwise."""
+    if path.exists() and any(path.iterdir()):
+        raise ArtifactError(f"{path} is not empty: choose another folder for the model.")
+    temporary = path.with_name(f".{path.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _readable(temporary)
+        if path.exists():
+            path.rmdir()
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _readable(folder: Path) -> None:
+    """The worker may run as another user than the trainer."""
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest with the hashes of what the folder holds; the last step of an artifact."""
+    files = {
+        str(file.relative_to(folder)): digest(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    values = manifest.as_dict() | {"files": files}
+    write_json(folder / MANIFEST, values)
+
+
+def write_json(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The figures measured when the model was made; empty where there are none."""
+    try:
+        metrics = json.loads((path / METRICS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def shipped_model() -> Path:
+    """The folder of the model that comes with the project."""
+    found = sorted(path.parent for path in MODELS.glob(f"*/{MANIFEST}"))
+    if not found:
+        raise ArtifactError(f"No model is shipped in {MODELS}: train one with train_model.")
+    return found[-1]
+
+
+def find_model(name: str | None) -> Path:
+    """The folder of a model by its folder or its name; without either, the shipped one."""
+    if name is None:
+        return shipped_model()
+    for path in (Path(name), MODELS / name):
+        if (path / MANIFEST).is_file():
+            return path
+    raise ArtifactError(f"There is no trained model called {name}, and none in a folder {name}.")

@@ -1,0 +1,134 @@
+"""torch → ONNX int8 (QDQ), and the proof that it still is the same model."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from sklearn.metrics import roc_auc_score
+
+from ml.images import normalised
+from ml.network import CellNet
+
+OPSET = 18
+MIN_AGREEMENT = 0.995
+MAX_AUC_DIFFERENCE = 0.001
+CALIBRATION_BATCH = 16
+
+
+class ExportError(RuntimeError):
+    """An export that does not answer as the trained network does."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """int8 against torch on the same cells."""
+
+    cells: int
+    agreement: float
+    auc_difference: float
+
+
+class _Batches(CalibrationDataReader):
+    def __init__(self, batches: Iterator[np.ndarray]) -> None:
+        self.batches = batches
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {"input": batch}
+
+
+def export_int8(
+    network: CellNet,
+    path: Path,
+    pixels: np.ndarray,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> None:
+    """Write `network` as an int8 ONNX model with the outputs `logits` and `activation`.
+
+    The ranges of the activations are taken from `pixels`, uint8 (n, size, size, 3).
+    """
+    batches = (
+        normalised(pixels[start : start + CALIBRATION_BATCH], mean, std)
+        for start in range(0, len(pixels), CALIBRATION_BATCH)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        full, prepared = Path(folder, "full.onnx"), Path(folder, "prepared.onnx")
+        _export(network, full, pixels.shape[1])
+        quant_pre_process(str(full), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared),
+            str(path),
+            _Batches(batches),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            op_types_to_quantize=["Conv", "Add", "MaxPool"],
+        )
+
+
+def _export(network: CellNet, path: Path, size: int) -> None:
+    example = torch.zeros(2, 3, size, size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(),
+            (example,),
+            str(path),
+            input_names=["input"],
+            output_names=["logits", "activation"],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("n", min=1, max=4096)},),
+            external_data=False,
+            verbose=False,
+        )
+    _strip(path)
+
+
+def _strip(path: Path) -> None:
+    """Drop the exporter's notes, which name folders of the machine that made the model."""
+    model = onnx.load(str(path))
+    for part in (
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+    ):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del model.metadata_props[:]
+    onnx.save(model, str(path))
+
+
+def parity(exported: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> Parity:
+    """Compare logits of parasitized (n,) from the export with those from torch."""
+    both = len(np.unique(labels)) == 2
+    difference = roc_auc_score(labels, exported) - roc_auc_score(labels, reference) if both else 0.0
+    agreement = float(((exported >= 0) == (reference >= 0)).mean())
+    return Parity(len(labels), agreement, abs(float(difference)))
+
+
+def require_parity(found: Parity) -> None:
+    if found.agreement < MIN_AGREEMENT or found.auc_difference > MAX_AUC_DIFFERENCE:
+        raise ExportError(
+            f"The int8 model differs from the trained network on {found.cells} validation cells: "
+            f"labels agree on {found.agreement:.2%} (at least {MIN_AGREEMENT:.1%} are needed), "
+            f"AUC is off by {found.auc_difference:.4f} (at most {MAX_AUC_DIFFERENCE}). "
+            "No model was written; the training is kept."
+        )

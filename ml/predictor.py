@@ -1,0 +1,97 @@
+"""Predictor: images of single red cells → what the model says of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ml.artifact import PROBE, ArtifactError, Manifest, read_manifest, verify
+from ml.calibration import sigmoid
+from ml.decisions import decide, label
+from ml.engines import Engine, engine_file, load_engine
+from ml.images import normalised, resized
+
+PROBE_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class CellPrediction:
+    label: str
+    probability: float
+    """P(parasitized), calibrated."""
+    decision: str
+    reasons: tuple[str, ...]
+    model: str
+    activation: tuple[tuple[float, ...], ...]
+    """Rows of the class activation map, parasitized minus uninfected, in logits."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    manifest: Manifest
+    engine: Engine
+
+    @classmethod
+    def load(
+        cls, path: Path | str, engine: str = "auto", threads: int | None = None
+    ) -> "Predictor":
+        """Load and verify an artifact; ArtifactError says in words what is wrong with it."""
+        path = Path(path)
+        manifest = read_manifest(path)
+        verify(path, manifest, [engine_file(engine)])
+        return cls(manifest, load_engine(engine, path, threads))
+
+    def predict(self, images: Sequence[Image.Image]) -> list[CellPrediction]:
+        """One prediction for each RGB image, in one batch."""
+        if not images:
+            return []
+        return self.predict_pixels(np.stack([resized(i, self.manifest.image_size) for i in images]))
+
+    def predict_pixels(self, pixels: np.ndarray) -> list[CellPrediction]:
+        """As `predict`, from uint8 (n, size, size, 3) as `ml.images.resized` makes it."""
+        logits, activations = self.scores(pixels)
+        probabilities = self.probabilities(logits, self.manifest.temperature)
+        return [
+            self._prediction(float(probability), activation)
+            for probability, activation in zip(probabilities, activations, strict=True)
+        ]
+
+    @staticmethod
+    def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+        """Calibrated P(parasitized) (n,) of logits (n,)."""
+        return sigmoid(logits / temperature)
+
+    def scores(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (n, size, size, 3) → logit of parasitized (n,), activation (n, h, w)."""
+        batch = normalised(pixels, self.manifest.mean, self.manifest.std)
+        logits, activation = self.engine(batch)
+        return logits[:, 1] - logits[:, 0], activation
+
+    def _prediction(self, probability: float, activation: np.ndarray) -> CellPrediction:
+        return CellPrediction(
+            label=label(probability),
+            probability=probability,
+            decision=decide(probability, self.manifest.thresholds),
+            reasons=(),
+            model=self.manifest.name,
+            activation=tuple(tuple(round(float(v), 3) for v in row) for row in activation),
+        )
+
+    def check(self, path: Path | str) -> None:
+        """Compare with what the model answered when it was made; ArtifactError where it differs.
+
+        Some old processors overflow in int8 arithmetic and answer quietly wrong.
+        """
+        path = Path(path)
+        verify(path, self.manifest, [PROBE])
+        with np.load(path / PROBE) as probe:
+            pixels, expected = probe["pixels"], probe["probability"]
+        found = np.array([prediction.probability for prediction in self.predict_pixels(pixels)])
+        difference = float(np.abs(found - expected).max())
+        if difference > PROBE_TOLERANCE:
+            raise ArtifactError(
+                f"This machine computes the model wrongly (a probability is off by "
+                f"{difference:.2f}): choose another engine, for example torch."
+            )
