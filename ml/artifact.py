@@ -90,7 +90,7 @@ def _manifest(path: Path, values: Any, fingerprint: str) -> Manifest:
 
 
 def verify(path: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
-    """Compare files (all, or those named) with the manifest; ArtifactError at the first that differs."""
+    """Compare files (all, or those named) with the manifest; ArtifactError where one differs."""
     for name in manifest.files if names is None else names:
         if name not in manifest.files:
             raise ArtifactError(f"The model in {path} was made without {name}.")

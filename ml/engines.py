@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,11 @@ def load_engine(name: str, path: Path, threads: int | None = None) -> Engine:
     name = choose_engine(name)
     if name != "onnxruntime" and importlib.util.find_spec(name) is None:
         raise ArtifactError(f"The engine {name} is not installed here: pip install {name}.")
-    engines = {"onnxruntime": OnnxRuntime, "torch": Torch, "openvino": OpenVino}
+    engines: dict[str, Callable[[Path, int], Engine]] = {
+        "onnxruntime": OnnxRuntime,
+        "torch": Torch,
+        "openvino": OpenVino,
+    }
     try:
         return engines[name](path, threads or cores())
     except ArtifactError:

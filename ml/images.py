@@ -102,7 +102,7 @@ def _broken(error: Exception) -> UnreadableImage:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image) or image
     except Exception:  # a damaged EXIF block says nothing about the pixels
         return image
 
@@ -143,7 +143,8 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Colours as the camera meant them: phones photograph in a wider space than sRGB."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
+        converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
+        return converted or image.convert("RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image.convert("RGB")
 
