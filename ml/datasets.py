@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -110,7 +110,7 @@ def group_of(example: Example) -> str:
     return example.slide or str(example.path)
 
 
-def hold_out(examples: Sequence[Example], slides: set[str]) -> tuple[list[Example], list[Example]]:
+def hold_out(examples: Sequence[Example], slides: Set[str]) -> tuple[list[Example], list[Example]]:
     """(the rest, the examples of the named slides)."""
     unknown = slides - {example.slide for example in examples if example.slide}
     if unknown:
@@ -137,6 +137,21 @@ def split(
         chosen |= {groups[index] for index in order[:count]}
     training = [example for example in examples if group_of(example) not in chosen]
     return training, [example for example in examples if group_of(example) in chosen]
+
+
+def fold_slides(examples: Sequence[Example], folds: int, seed: int) -> list[set[str]]:
+    """Slides dealt out to `folds` sets, those with parasites and those without apart."""
+    if not has_slides(examples):
+        raise DataError("Cross-validation needs the slide of every image: give it with --groups.")
+    strata = _strata(examples)
+    if folds < 2 or folds > min(len(groups) for groups in strata):
+        raise DataError(f"These slides cannot be dealt out to {folds} folds.")
+    dealt: list[set[str]] = [set() for _ in range(folds)]
+    for groups in strata:
+        order = np.random.default_rng(seed).permutation(len(groups))
+        for place, index in enumerate(order):
+            dealt[place % folds].add(groups[index])
+    return dealt
 
 
 def _strata(examples: Sequence[Example]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """From a folder of cells to an artifact: train, export, calibrate, measure, write."""
 
+import csv
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ from ml.datasets import (
     has_slides,
     hold_out,
     load,
-    read_slides,
     split,
 )
 from ml.decisions import Thresholds
@@ -47,6 +47,7 @@ from ml.training import (
     write_history,
 )
 
+PREDICTIONS = "predictions.csv"
 CALIBRATION_CELLS = 512
 PROBE_CELLS = 8
 
@@ -71,11 +72,18 @@ class Data:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the cells are, and which slides are only reported on."""
+    """Where the cells are, and what is done with some of their slides."""
 
     folder: Path
     groups: Path | None = None
-    holdout: Path | None = None
+    test: frozenset[str] = frozenset()
+    """Slides that are only reported on."""
+    unused: frozenset[str] = frozenset()
+    """Slides that are left out altogether."""
+
+    def examples(self) -> list[Example]:
+        rest, _ = hold_out(find_examples(self.folder, self.groups), self.unused)
+        return rest
 
 
 def build(
@@ -121,15 +129,14 @@ def _refuse_to_overwrite(output: Path) -> None:
 
 
 def _load(config: TrainingConfig, source: Source, listener: Listener) -> Data:
-    examples = find_examples(source.folder, source.groups)
+    examples = source.examples()
     if not has_slides(examples):
         listener.on_warning(
             "Not every file name tells its slide, so images of one patient may be on both sides "
             "of the split and the figures may flatter. Give the slides with --groups FILE "
             "(a CSV of file name, slide)."
         )
-    held = read_slides(source.holdout) if source.holdout else set()
-    rest, test = hold_out(examples, held)
+    rest, test = hold_out(examples, source.test)
     training, validation = split(rest, config.validation_share, config.seed)
     listener.on_stage(f"Reading {len(examples):,} images")
     parts = [_read(part, config.image_size, listener) for part in (training, validation, test)]
@@ -272,4 +279,14 @@ def _write_figures(
         "auc_difference": found.auc_difference,
     }
     artifact.write_json(folder / artifact.METRICS, figures)
+    write_predictions(folder / PREDICTIONS, data.test or data.validation, shown)
     plots.save_plots(folder, result, shown, labels, trained.history)
+
+
+def write_predictions(path: Path, pixels: Pixels, probability: np.ndarray) -> None:
+    """One row an image: file name, slide, truth (1 is parasitized) and calibrated probability."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "slide", "truth", "probability"])
+        for example, value in zip(pixels.examples, probability, strict=True):
+            writer.writerow([example.path.name, example.slide or "", example.label, f"{value:.6f}"])

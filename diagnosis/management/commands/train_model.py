@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+KEPT = "Finished epochs are kept; go on with --resume."
 SHOWN = ("learning_rate", "batch_size", "validation_share", "seed", "precision")
 
 
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--image-size", type=int, default=default.image_size)
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
         parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only reported on.")
+        parser.add_argument("--folds", type=int, metavar="K", help="Cross-validate instead.")
         parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
         parser.add_argument("--resume", action="store_true", help="Go on with a stopped training.")
         parser.add_argument(
@@ -41,6 +43,10 @@ class Command(BaseCommand):
         from diagnosis.progress import Progress
         from ml.training import TrainingConfig
 
+        if options["folds"] and options["activate"]:
+            raise CommandError(
+                "--folds measures and makes no model to --activate: use one of them."
+            )
         known = {field.name for field in dataclasses.fields(TrainingConfig)}
         config = TrainingConfig(**{k: v for k, v in options.items() if k in known})
         with Progress() as progress:
@@ -54,33 +60,44 @@ class Command(BaseCommand):
         from ml.datasets import DataError
         from ml.export import ExportError
         from ml.network import WeightsError
-        from ml.pipeline import Source, build
         from ml.training import TrainingError
 
-        source = Source(options["data"], options["groups"], options["holdout_slides"])
         try:
-            build(config, source, options["output"], options["resume"], listener)
+            self._train(config, options, listener)
         except (ArtifactError, DataError, ExportError, TrainingError, WeightsError) as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(
-                f"{error.strerror or error}: {error.filename or options['output']}. "
-                "Finished epochs are kept; go on with --resume."
+                f"{error.strerror or error}: {error.filename or options['output']}. {KEPT}"
             ) from None
         except KeyboardInterrupt:
-            raise CommandError(
-                "Stopped. Finished epochs are kept; go on with --resume.", returncode=130
-            ) from None
+            raise CommandError(f"Stopped. {KEPT}", returncode=130) from None
+
+    def _train(self, config: Any, options: dict[str, Any], listener: Any) -> None:
+        from ml.datasets import read_slides
+        from ml.folds import cross_validate
+        from ml.pipeline import Source, build
+
+        holdout = options["holdout_slides"]
+        slides = frozenset(read_slides(holdout)) if holdout else frozenset()
+        source = Source(options["data"], options["groups"])
+        output, resume = options["output"], options["resume"]
+        if folds := options["folds"]:
+            unused = dataclasses.replace(source, unused=slides)
+            cross_validate(config, unused, output, folds, resume, listener)
+        else:
+            test = dataclasses.replace(source, test=slides)
+            build(config, test, output, resume, listener)
 
     def _report(self, output: Path) -> None:
         from ml.artifact import read_metrics
         from ml.evaluation import report
 
         metrics = read_metrics(output)
-        for part in ("validation", "test"):
+        for part in ("validation", "test", "pooled"):
             if metrics.get(part):
                 self.stdout.write(f"\n{part.capitalize()} slides\n\n{report(metrics[part])}")
-        self.stdout.write(f"\nThe model is in {output}; its card is {output / 'card.md'}.")
+        self.stdout.write(f"\nAll figures and plots are in {output}.")
 
     def _activate(self, output: Path) -> None:
         from diagnosis.registry import register
