@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ T = TypeVar("T")
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 SECRET_LENGTH = 50
+LINE = re.compile(r"(#.*|(export )?\w+=.*)?")
 EMAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
@@ -104,7 +106,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     except UnicodeDecodeError:
         stop(f"ENV_FILE: {path} is not a text file.")
     for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.startswith("#") and "=" not in line:
+        if not LINE.fullmatch(line):
             stop(f"Line {number} of {path} is not understood: write NAME=value.")
     _EnvFile.ENVIRON = {}
     _EnvFile.read_env(path)

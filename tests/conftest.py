@@ -9,6 +9,8 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
                    .url .var .env .manage("command", ...) .start_worker() .kill_worker() .log;
                    `live_stack(start=False)` leaves starting to the test (.start(workers=2))
 
+    trained_model  the folder of an artifact: a real ResNet34 with random weights, one a session
+
 Servers of a module's or session's own: tests.servers has the plain functions and classes.
 """
 
@@ -20,6 +22,7 @@ import pytest
 import redis
 
 from tests import servers
+from tests.artifacts import random_artifact
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +72,11 @@ def postgres_url(postgres_server):
         connection.execute(f"CREATE DATABASE {name}")
         yield f"{postgres_server}/{name}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def trained_model(tmp_path_factory):
+    return random_artifact(tmp_path_factory.mktemp("models") / "random")
 
 
 @pytest.fixture

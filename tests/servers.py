@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def wait_for(
-    condition: Callable[[], object], what: str, seconds: float = 60, log: Path | None = None
+    condition: Callable[[], object], what: str, seconds: float = 120, log: Path | None = None
 ) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -183,9 +183,13 @@ class Site:
     def said(self, words: str) -> int:
         return self.log.read_text(errors="replace").count(words) if self.log.exists() else 0
 
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+            return response.read().decode()
+
     def answers(self) -> bool:
         try:
-            urllib.request.urlopen(f"{self.url}/static/", timeout=5)
+            self.get("/static/")
         except urllib.error.HTTPError:
             return True
         except OSError:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,9 @@ class Command(BaseCommand):
             raise CommandError(f"The database cannot be used: {error}".strip()) from None
         if static:
             collect_static()
-        self.register_model()
-        self.create_first_account()
-
-    def register_model(self) -> None:
-        try:
+        with suppress(ArtifactError):  # a system check has said so already
             registry.ensure_shipped()
-        except ArtifactError as error:
-            self.stderr.write(f"{error} Images wait in the queue until a model is active.")
+        self.create_first_account()
 
     def create_first_account(self) -> None:
         password = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))

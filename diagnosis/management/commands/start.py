@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from honcho.environ import parse_procfile
 
-from malariaweb.supervisor import supervise
+from diagnosis.supervisor import supervise
 
 
 class Command(BaseCommand):

@@ -1,0 +1,269 @@
+import ast
+import json
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from tests.servers import ROOT, clean_environment
+
+SETTINGS = ROOT / "malariaweb" / "settings.py"
+KEY = "k" * 50
+
+MALFORMED = [
+    ("DEBUG", "maybe"),
+    ("SIGNUP_OPEN", "2"),
+    ("PORT", "http"),
+    ("PORT", "70000"),
+    ("TRUSTED_PROXY_COUNT", "-1"),
+    ("WORKER_PROCESSES", "0"),
+    ("WEB_CONCURRENCY", "many"),
+    ("WEB_THREADS", "1.5"),
+    ("SITE_URL", "malaria.example.org"),
+    ("SITE_URL", "https://malaria.example.org/app"),
+    ("SITE_URL", "ftp://malaria.example.org"),
+    ("SECRET_KEY", "too-short"),
+    ("SECRET_KEY", "django-insecure-" + KEY),
+    ("DATABASE_URL", "mysql://user:password@host/name"),
+    ("DATABASE_URL", "postgres://user:password@host:port/name"),
+    ("DATABASE_URL", "postgres://user:password@host:5432/"),
+    ("REDIS_URL", "localhost:6379"),
+    ("REDIS_URL", "redis://host:six/0"),
+    ("S3_ENDPOINT_URL", "s3.example.org"),
+    ("EMAIL_URL", "mail.example.org:587"),
+    ("MODEL_ENGINE", "jax"),
+    ("TIME_ZONE", "Moon/Sea_of_Tranquility"),
+    ("LOG_LEVEL", "LOUD"),
+    ("VAR", "/dev/null/var"),
+    ("ENV_FILE", "/nowhere/.env"),
+]
+
+
+def python(folder, program, **settings):
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=clean_environment(**({"VAR": str(folder)} | settings)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def read(folder, *names, **settings):
+    """Values of settings, as a fresh process sees them."""
+    values = ", ".join(f"settings.{name}" for name in names)
+    program = f"import json; from malariaweb import settings; print(json.dumps([{values}]))"
+    done = python(folder, program, **settings)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return found[0] if len(names) == 1 else found
+
+
+def refusal(folder, **settings):
+    done = python(folder, "import malariaweb.settings", **settings)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(".\n")
+    return done.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), MALFORMED)
+def test_a_malformed_value_stops_the_start_with_one_sentence(tmp_path, name, value):
+    sentence = refusal(tmp_path, **{name: value})
+    assert sentence.startswith(name)
+    assert "password" not in sentence.replace("user:password@", "")
+
+
+@pytest.mark.parametrize(
+    "command", [["manage.py", "check"], ["-m", "gunicorn", "malariaweb.wsgi"], ["-m", "celery"]]
+)
+def test_every_program_says_the_same_sentence(tmp_path, command):
+    arguments = ["-A", "malariaweb", "worker"] if "celery" in command else []
+    done = subprocess.run(
+        [sys.executable, *command, *arguments],
+        cwd=ROOT,
+        env=clean_environment(VAR=str(tmp_path), DEBUG="perhaps"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "DEBUG is not understood: it must be true or false.\n"
+
+
+def test_an_env_file_is_read_and_the_environment_wins(tmp_path):
+    file = tmp_path / "env"
+    file.write_text("# a comment\n\nPORT=8123\nTIME_ZONE='Africa/Nairobi'\n")
+    names = ("PORT", "TIME_ZONE")
+    assert read(tmp_path, *names, ENV_FILE=str(file)) == [8123, "Africa/Nairobi"]
+    assert read(tmp_path, "PORT", ENV_FILE=str(file), PORT="8124") == 8124
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("SIGN_UP_OPEN=true", "SIGN_UP_OPEN"),
+        ("PORT 8000", "Line 1"),
+        ("PORT = 8000", "Line 1"),
+        (" PORT=8000", "Line 1"),
+    ],
+)
+def test_an_unknown_name_or_line_in_the_env_file_stops_the_start(tmp_path, line, complaint):
+    file = tmp_path / "env"
+    file.write_text(line)
+    assert refusal(tmp_path, ENV_FILE=str(file)).startswith(complaint)
+
+
+def test_an_empty_value_counts_as_unset(tmp_path):
+    assert read(tmp_path, "PORT", "REDIS_URL", PORT="", REDIS_URL=" ") == [8000, ""]
+
+
+def test_with_no_settings_the_site_is_closed_and_everything_is_in_var(tmp_path):
+    var = tmp_path / "made" / "var"
+    names = ("DEBUG", "ALLOWED_HOSTS", "LISTEN_ON", "CELERY_BROKER_TRANSPORT_OPTIONS['folder']")
+    values = read(tmp_path, *names, VAR=str(var))
+    assert values == [
+        False,
+        ["localhost", "127.0.0.1", "[::1]"],
+        "127.0.0.1",
+        str(var / "broker"),
+    ]
+
+
+def test_the_secret_key_is_made_once_and_readable_by_nobody_else(tmp_path):
+    first, second = read(tmp_path, "SECRET_KEY"), read(tmp_path, "SECRET_KEY")
+    assert len(first) >= 50
+    assert first == second
+    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+    assert read(tmp_path, "SECRET_KEY", SECRET_KEY=KEY) == KEY
+
+
+def test_processes_that_start_together_agree_on_the_secret_key(tmp_path):
+    program = "from malariaweb.settings import SECRET_KEY; print(SECRET_KEY)"
+    env = clean_environment(VAR=str(tmp_path))
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=env, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    assert len({process.communicate()[0] for process in processes}) == 1
+
+
+SECURITY = ("ALLOWED_HOSTS[-1]", "CSRF_TRUSTED_ORIGINS", "LISTEN_ON", "TRUSTED_PROXY_COUNT")
+COOKIES = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT")
+
+
+def test_an_https_address_turns_on_all_that_https_allows(tmp_path):
+    url = "https://malaria.example.org"
+    names = (*SECURITY, *COOKIES, "SECURE_HSTS_SECONDS", "SECURE_PROXY_SSL_HEADER")
+    assert read(tmp_path, *names, SITE_URL=f"{url.upper()}/") == [
+        "malaria.example.org",
+        [url],
+        "0.0.0.0",
+        1,
+        True,
+        True,
+        True,
+        365 * 24 * 3600,
+        ["HTTP_X_FORWARDED_PROTO", "https"],
+    ]
+
+
+def test_plain_http_works_in_a_laboratory(tmp_path):
+    url = "http://192.168.1.20:8000"
+    names = (*SECURITY, *COOKIES, "SECURE_HSTS_SECONDS", "SECURE_PROXY_SSL_HEADER")
+    assert read(tmp_path, *names, SITE_URL=url) == [
+        "192.168.1.20",
+        [url],
+        "0.0.0.0",
+        0,
+        False,
+        False,
+        False,
+        0,
+        None,
+    ]
+
+
+def test_https_needs_the_proxy_that_ends_it(tmp_path):
+    sentence = refusal(tmp_path, SITE_URL="https://a.example", TRUSTED_PROXY_COUNT="0")
+    assert sentence.startswith("TRUSTED_PROXY_COUNT")
+
+
+def test_services_by_their_addresses(tmp_path):
+    values = read(
+        tmp_path,
+        "DATABASES['default']['ENGINE']",
+        "DATABASES['default']['PASSWORD']",
+        "CELERY_BROKER_URL",
+        "CACHES['default']['LOCATION']",
+        "STORAGES['default']['BACKEND']",
+        "EMAIL_PORT",
+        "EMAIL_USE_TLS",
+        DATABASE_URL="postgres://user:p%40ss@db:5432/malaria",
+        REDIS_URL="rediss://:word@cache:6380/1",
+        S3_BUCKET="smears",
+        EMAIL_URL="smtp+tls://user:word@mail.example.org",
+    )
+    assert values == [
+        "django.db.backends.postgresql",
+        "p@ss",
+        "rediss://:word@cache:6380/1",
+        "rediss://:word@cache:6380/1",
+        "storages.backends.s3.S3Storage",
+        587,
+        True,
+    ]
+
+
+def test_time_limits_stand_in_order(settings):
+    visible_again = 10 * settings.ANALYSIS_TIME_LIMIT
+    assert settings.CELERY_TASK_SOFT_TIME_LIMIT < settings.CELERY_TASK_TIME_LIMIT
+    assert settings.CELERY_TASK_TIME_LIMIT < settings.LEASE_SECONDS < visible_again
+    assert settings.CELERY_ACCEPT_CONTENT == ["json"]
+
+
+def test_redis_hides_a_message_for_longer_than_a_task_may_take(tmp_path):
+    hidden = "CELERY_BROKER_TRANSPORT_OPTIONS['visibility_timeout']"
+    timeout, limit = read(tmp_path, hidden, "CELERY_TASK_TIME_LIMIT", REDIS_URL="redis://host/0")
+    assert timeout > 2 * limit  # one message may wait behind another
+
+
+@pytest.mark.parametrize(("processes", "threads"), [("1", 4), ("2", 2), ("3", 1), ("9", 1)])
+def test_processes_and_engine_threads_share_the_cores(tmp_path, processes, threads):
+    program = (
+        "from malariaweb import environment; environment.cores = lambda: 4;"
+        "from malariaweb.settings import ENGINE_THREADS; print(ENGINE_THREADS)"
+    )
+    assert python(tmp_path, program, WORKER_PROCESSES=processes).stdout == f"{threads}\n"
+
+
+def names_read() -> set[str]:
+    """The first argument of every `env.<reader>("NAME", ...)` in the settings."""
+    calls = [
+        node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.Call)
+    ]
+    return {
+        call.args[0].value
+        for call in calls
+        if ast.unparse(call.func).startswith(("env.", "os.environ.get"))
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def test_the_example_lists_every_variable_and_no_other():
+    listed = re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.M)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == names_read()
+
+
+def test_the_readme_explains_every_variable():
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("there is no README.md yet")
+    words = set(re.findall(r"`([A-Z][A-Z0-9_]*)`", readme.read_text()))
+    assert names_read() <= words

@@ -1,0 +1,81 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, clean_environment, stop, wait_for
+
+SUPERVISE = """
+import sys
+from diagnosis.supervisor import supervise
+supervise({name: f"{sys.executable} {sys.argv[1]} {name}" for name in ("one", "two")})
+"""
+PROGRAM = """
+import os, signal, sys, time
+if sys.argv[1] == "two":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open(sys.argv[1], "a") as file:
+    print(os.getpid(), file=file)
+time.sleep(600)
+"""
+
+
+class Supervised:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "program.py").write_text(PROGRAM)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SUPERVISE, "program.py"],
+            cwd=folder,
+            env=clean_environment(PYTHONPATH=str(ROOT), VAR=str(folder)),
+            start_new_session=True,
+        )
+        wait_for(lambda: self.pids("one") and self.pids("two"), "both programs")
+
+    def pids(self, name: str) -> list[int]:
+        """Of all that were ever started, oldest first."""
+        path = self.folder / name
+        return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def running(self) -> list[int]:
+        return [pid for name in ("one", "two") for pid in self.pids(name) if alive(pid)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def supervised(tmp_path):
+    supervised = Supervised(tmp_path)
+    yield supervised
+    stop(supervised.process)
+    for pid in supervised.running():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_killed_program_is_started_again_and_the_other_left_alone(supervised):
+    os.kill(supervised.pids("one")[0], signal.SIGKILL)
+    wait_for(lambda: len(supervised.pids("one")) == 2, "its successor")
+    assert supervised.running() == [supervised.pids("one")[1], supervised.pids("two")[0]]
+    assert len(supervised.pids("two")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_way_of_asking_ends_all_even_a_program_that_will_not(supervised, number):
+    supervised.process.send_signal(number)
+    assert supervised.process.wait(timeout=20) == 0
+    assert supervised.running() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a signal that only Linux sends")
+def test_a_killed_supervisor_asks_its_programs_to_end(supervised):
+    supervised.process.kill()
+    wait_for(lambda: not alive(supervised.pids("one")[0]), "the end of the program")
