@@ -1,0 +1,37 @@
+// On every page: light or dark, and menus that close.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+root.classList.add("scripting");
+
+function shown() {
+  return root.dataset.theme || (dark.matches ? "dark" : "light");
+}
+
+// The server writes the choice into the page, so it never flashes. Choosing what the system
+// shows anyway forgets the choice: from then on the page follows the system again.
+function choose(theme) {
+  const own = theme !== (dark.matches ? "dark" : "light");
+  if (own) root.dataset.theme = theme;
+  else delete root.dataset.theme;
+  const secure = location.protocol === "https:" ? ";secure" : "";
+  document.cookie = `theme=${own ? theme : ""};path=/;samesite=lax;max-age=${own ? 31536000 : 0}${secure}`;
+}
+
+document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
+  choose(shown() === "dark" ? "light" : "dark");
+});
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("[data-menu][open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("[data-menu][open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});

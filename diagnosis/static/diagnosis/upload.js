@@ -1,0 +1,260 @@
+// Files on their way to a slide: each with a preview, a progress bar and an end of its own.
+//
+// A file is waiting → sending → done | refused (by the server, with its reason) | lost (on the
+// way: it stays here and can be sent again). Without this module the form posts all at once.
+
+const AT_ONCE = 3;
+const SILENCE = 60_000; // ms without a byte moving before a transfer counts as lost
+
+const form = document.querySelector("form[data-upload]");
+const part = (name) => form.querySelector(`[data-${name}]`);
+const input = form.querySelector('input[type="file"]');
+const limit = Number(form.dataset.limit);
+const makesSlide = !form.dataset.images;
+let target = form.dataset.images;
+let slide = "";
+let started = false;
+let items = [];
+
+const count = (...states) => items.filter((item) => states.includes(item.state)).length;
+const files = (number) => `${number} ${number === 1 ? "file" : "files"}`;
+
+// Choosing
+
+function add(chosen) {
+  for (const file of chosen) {
+    const item = { file, row: newRow(file), state: "waiting" };
+    item.row.querySelector("[data-remove]").addEventListener("click", () => remove(item));
+    items.push(item);
+    part("files").append(item.row);
+    const tooLarge = file.size > limit;
+    settle(item, tooLarge ? "refused" : "waiting", tooLarge ? `Larger than ${limit / 1e6} MB.` : sizeOf(file));
+  }
+  report();
+  if (started) pump();
+}
+
+function newRow(file) {
+  const row = part("row").content.firstElementChild.cloneNode(true);
+  const name = row.querySelector(".file-name");
+  name.textContent = name.title = file.name;
+  row.querySelector("[data-remove]").setAttribute("aria-label", `Remove ${file.name}`);
+  preview(file, row.querySelector(".file-picture"));
+  return row;
+}
+
+function preview(file, place) {
+  place.textContent = file.name.split(".").pop().slice(0, 4).toUpperCase();
+  const picture = new Image();
+  picture.alt = "";
+  picture.addEventListener("load", () => {
+    place.replaceChildren(picture);
+    URL.revokeObjectURL(picture.src);
+  });
+  picture.addEventListener("error", () => URL.revokeObjectURL(picture.src));
+  picture.src = URL.createObjectURL(file);
+}
+
+function sizeOf(file) {
+  return file.size < 1e6 ? `${Math.ceil(file.size / 1e3)} kB` : `${(file.size / 1e6).toFixed(1)} MB`;
+}
+
+function remove(item) {
+  items = items.filter((other) => other !== item);
+  clearTimeout(item.watch);
+  item.request?.abort();
+  item.row.remove();
+  input.focus();
+  report();
+  pump();
+}
+
+// Sending
+
+function pump() {
+  while (started && target && count("sending") < AT_ONCE) {
+    const next = items.find((item) => item.state === "waiting");
+    if (!next) break;
+    send(next);
+  }
+  if (started && !count("waiting", "sending")) finish();
+}
+
+function send(item) {
+  const request = (item.request = new XMLHttpRequest());
+  const body = new FormData();
+  body.append("images", item.file);
+  request.open("POST", target);
+  request.setRequestHeader("Accept", "application/json");
+  request.setRequestHeader("X-CSRFToken", token());
+  request.upload.addEventListener("progress", (event) => progress(item, event.loaded / event.total));
+  request.addEventListener("load", () => answered(item, request));
+  request.addEventListener("error", () => lost(item));
+  settle(item, "sending", "");
+  progress(item, 0);
+  request.send(body);
+}
+
+function progress(item, share) {
+  clearTimeout(item.watch);
+  item.watch = setTimeout(() => {
+    item.request.abort();
+    lost(item);
+  }, SILENCE);
+  item.row.querySelector("progress").value = share;
+  say(item, share < 1 ? `${Math.floor(share * 100)} %` : "Checking");
+}
+
+function answered(item, request) {
+  const answer = parsed(request.responseText);
+  const [receipt] = answer?.receipts ?? [];
+  if (request.status === 200 && receipt) received(item, receipt);
+  else if (request.status === 401) lost(item, "You are signed out. Sign in in another tab, then send again.");
+  else if (request.status === 413) settle(item, "refused", "Larger than this server takes.");
+  else lost(item, answer?.error ?? "The server could not take it just now.");
+  pump();
+}
+
+function received(item, receipt) {
+  if (receipt.refusal) settle(item, "refused", receipt.refusal);
+  else settle(item, "done", receipt.note || "Received");
+  document.body.dispatchEvent(new CustomEvent("refresh"));
+}
+
+function lost(item, why = "The connection was lost. The file is still here.") {
+  settle(item, "lost", why);
+  if (item.request.status === 0) pump();
+}
+
+function sendAgain() {
+  started = true;
+  items.filter((item) => item.state === "lost").forEach((item) => settle(item, "waiting", "Waiting"));
+  report();
+  if (target) pump();
+  else form.requestSubmit();
+}
+
+// A sign-in in another tab renews the token; the cookie always has the present one.
+function token() {
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? form.elements.csrfmiddlewaretoken.value;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+// Telling
+
+function settle(item, state, text) {
+  clearTimeout(item.watch);
+  item.state = state;
+  item.row.className = `file ${state}`;
+  item.row.querySelector("progress").hidden = state !== "sending";
+  say(item, text);
+  report();
+}
+
+function say(item, text) {
+  item.row.querySelector("[data-text]").textContent = text;
+}
+
+function report() {
+  const sent = count("done", "refused");
+  part("files").hidden = !items.length;
+  part("again").hidden = !count("lost") || count("sending") > 0;
+  part("send").disabled = started && count("sending") > 0;
+  part("total").hidden = !started || !count("sending", "waiting");
+  part("total").value = items.length ? sent / items.length : 0;
+  part("text-total").textContent = summary(sent);
+}
+
+function summary(sent) {
+  if (started && count("sending", "waiting")) return `Sending: ${sent} of ${items.length} done`;
+  const parts = [
+    [count("waiting"), "ready to send"],
+    [count("done"), "received"],
+    [count("refused"), "refused"],
+    [count("lost"), "not sent"],
+  ];
+  return parts.filter(([number]) => number).map(([number, word]) => `${files(number)} ${word}`).join(" · ");
+}
+
+function finish() {
+  started = false;
+  report();
+  if (slide && !count("refused", "lost")) location.assign(slide);
+}
+
+// The slide itself
+
+async function makeSlide() {
+  const body = new FormData(form);
+  body.delete("images");
+  const headers = { Accept: "application/json", "X-CSRFToken": token() };
+  const response = await fetch(form.action, { method: "POST", body, headers });
+  const answer = parsed(await response.text());
+  if (response.status === 401) throw new Error("You are signed out. Sign in in another tab, then send again.");
+  if (response.status !== 201) throw Object.assign(new Error(answer?.error ?? ""), { fields: answer?.errors });
+  ({ url: slide, images: target } = answer);
+  part("about").disabled = true;
+  part("open").href = slide;
+  part("open").hidden = false;
+  history.replaceState(null, "", slide);
+}
+
+function showErrors(errors = {}) {
+  for (const place of form.querySelectorAll("[data-errors]")) {
+    const found = errors[place.dataset.errors] ?? [];
+    place.textContent = found.join(" ");
+    form.elements[place.dataset.errors]?.setAttribute("aria-invalid", found.length > 0);
+  }
+  form.querySelector('[aria-invalid="true"]')?.focus();
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (!count("waiting")) return void (part("text-total").textContent = "Choose at least one photograph.");
+  try {
+    if (makesSlide && !target) await makeSlide();
+    showErrors();
+    started = true;
+    pump();
+  } catch (error) {
+    showErrors(error.fields);
+    part("text-total").textContent = error.fields
+      ? "Nothing was sent yet: look at what is marked above."
+      : error.message || "The connection was lost. Nothing was sent yet; the files are still here.";
+  }
+});
+
+part("again").addEventListener("click", sendAgain);
+addEventListener("online", () => count("lost") && sendAgain());
+addEventListener("beforeunload", (event) => {
+  if (count("sending", "lost") || (started && count("waiting"))) event.preventDefault();
+});
+
+input.required = false;
+input.addEventListener("change", () => {
+  add(input.files);
+  input.value = "";
+});
+
+const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  part("drop").classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) part("drop").classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  part("drop").classList.remove("over");
+  add(event.dataTransfer.files);
+});
