@@ -1,0 +1,97 @@
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils.html import format_html
+
+from . import access
+from .history import RESULTS, STATUSES
+from .models import Laboratory, Slide
+
+
+class ImagesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class ImagesField(forms.FileField):
+    """Several files; what is in them is the intake's matter, an empty one too."""
+
+    widget = ImagesInput
+    default_error_messages = {"required": "Choose at least one photograph."}
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+        files = [file for file in data or [] if file]
+        if self.required and not files:
+            raise forms.ValidationError(self.error_messages["required"], code="required")
+        return files
+
+
+class ImagesForm(forms.Form):
+    images = ImagesField()
+
+
+class SlideForm(forms.ModelForm):
+    """A new slide of one of the person's laboratories; most people have one and never choose."""
+
+    class Meta:
+        model = Slide
+        fields = ("laboratory", "code", "stain", "note")
+        widgets = {"note": forms.TextInput}
+
+    def __init__(self, *args: Any, user: access.Visitor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance.created_by = user
+        laboratories = list(access.laboratories_for(user)[:2])
+        if len(laboratories) == 1:
+            self.instance.laboratory = laboratories[0]
+            del self.fields["laboratory"]
+        else:
+            self.fields["laboratory"].queryset = access.laboratories_for(user)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        laboratory = cleaned.get("laboratory") or self._only_laboratory()
+        twins = Slide.objects.filter(laboratory=laboratory, code=cleaned.get("code"))
+        if laboratory and (twin := twins.first()):
+            self.add_error("code", _exists(twin))
+        return cleaned
+
+    def made(self) -> Slide | None:
+        """The slide, or nothing and an error where another one took its code meanwhile."""
+        try:
+            with transaction.atomic():
+                return self.save()
+        except IntegrityError:
+            self.add_error("code", "A slide with this code exists already.")
+            return None
+
+    def _only_laboratory(self) -> Laboratory | None:
+        return None if "laboratory" in self.fields else self.instance.laboratory
+
+
+def _exists(slide: Slide) -> str:
+    address = reverse("slide", args=[slide.pk])
+    return format_html('Slide <a href="{}">{}</a> exists already.', address, slide.code)
+
+
+class DateInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
+class HistoryForm(forms.Form):
+    """What the history may be narrowed to; what is not understood narrows nothing."""
+
+    q = forms.CharField(label="Code, note or file", required=False, max_length=100)
+    result = forms.ChoiceField(required=False, choices={"": "Any result", **RESULTS})
+    status = forms.ChoiceField(required=False, choices={"": "Any status", **STATUSES})
+    since = forms.DateField(label="From", required=False, widget=DateInput)
+    until = forms.DateField(label="To", required=False, widget=DateInput)
+
+    def narrowed(self) -> dict[str, Any]:
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}

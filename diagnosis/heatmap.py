@@ -1,0 +1,58 @@
+"""A small activation map, drawn over its photograph. Pillow only: the web process has no numpy."""
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+
+from PIL import Image
+
+# From a logit difference that hardly counts to one that settles the matter alone. One scale for
+# all images: a cell in which nothing was found stays clear.
+FAINT, FULL = 1.0, 12.0
+LONG_SIDE = 256
+LEVELS = 256
+# Lightness rises evenly along the ramp, so its order is seen with every colour vision.
+RAMP = ((38, 20, 90), (58, 82, 164), (33, 145, 166), (94, 201, 98), (253, 231, 37))
+OPACITY = 0.72
+
+
+def draw(grid: Sequence[Sequence[float]], width: int, height: int) -> bytes:
+    """Rows of logit differences → a PNG with transparency, in the shape of the photograph.
+
+    The network saw the photograph padded to a centred square, so the map covers that square.
+    """
+    scale = LONG_SIDE / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    levels = _levels(grid).resize((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
+    left, top = (LONG_SIDE - size[0]) // 2, (LONG_SIDE - size[1]) // 2
+    levels = levels.crop((left, top, left + size[0], top + size[1]))
+    bands = [levels.point(table) for table in _tables()]
+    file = io.BytesIO()
+    Image.merge("RGBA", bands).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _levels(grid: Sequence[Sequence[float]]) -> Image.Image:
+    image = Image.new("L", (len(grid[0]), len(grid)))
+    image.putdata([_level(value) for row in grid for value in row])
+    return image
+
+
+def _level(value: float) -> int:
+    share = (value - FAINT) / (FULL - FAINT)
+    return round(min(max(share, 0.0), 1.0) * (LEVELS - 1))
+
+
+def _tables() -> list[list[int]]:
+    """Level → red, green, blue, alpha."""
+    colours = [_colour(level / (LEVELS - 1)) for level in range(LEVELS)]
+    alpha = [round(255 * OPACITY * min(1.0, 2.5 * level / LEVELS)) for level in range(LEVELS)]
+    return [[colour[band] for colour in colours] for band in range(3)] + [alpha]
+
+
+def _colour(share: float) -> tuple[int, ...]:
+    position = share * (len(RAMP) - 1)
+    index = min(int(position), len(RAMP) - 2)
+    first, second = list(pairwise(RAMP))[index]
+    rest = position - index
+    return tuple(round(a + (b - a) * rest) for a, b in zip(first, second, strict=True))

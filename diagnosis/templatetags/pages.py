@@ -1,0 +1,117 @@
+"""Small pieces that many pages draw."""
+
+from collections.abc import Mapping
+
+from django import template
+from django.http import QueryDict
+from django.templatetags.static import static
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from .. import gallery, heatmap
+from ..models import Prediction
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        extra,
+        static("diagnosis/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def badge(status: str) -> SafeString:
+    """The shape, the colour and the word of a decision or a state."""
+    word = gallery.WORDS[status]
+    return format_html('<span class="badge {}">{}{}</span>', status, icon(status), word)
+
+
+register.simple_tag(gallery.status, name="status")
+
+
+@register.simple_tag
+def probability_bar(prediction: Prediction) -> SafeString:
+    """The probability as a length, over the band in which a person must look."""
+    if prediction.probability is None:
+        return SafeString("")
+    thresholds = prediction.model.manifest.get("thresholds") or {"low": 0.5, "high": 0.5}
+    low, high = 100 * thresholds["low"], 100 * thresholds["high"]
+    return format_html(
+        '<svg class="bar thin" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="band" x="{}" width="{}" height="4"/>'
+        '<rect class="{}" width="{}" height="4"/>'
+        '<rect class="edge" x="{}" width="0.6" height="4"/>'
+        '<rect class="edge" x="{}" width="0.6" height="4"/></svg>',
+        f"{low:.2f}",
+        f"{high - low:.2f}",
+        gallery.status(prediction),
+        f"{100 * prediction.probability:.2f}",
+        f"{low:.2f}",
+        f"{high:.2f}",
+    )
+
+
+@register.simple_tag
+def tally_bar(tally: object, extra: str = "") -> SafeString:
+    """How the images of a slide divide, one length for each status."""
+    counts = [(name, getattr(tally, name)) for name in gallery.STATUSES]
+    total = sum(count for _, count in counts) or 1
+    parts, start = [], 0.0
+    for name, count in counts:
+        length = 100 * count / total
+        parts.append((name, f"{start:.2f}", f"{length:.2f}"))
+        start += length
+    return format_html(
+        '<svg class="bar {}" viewBox="0 0 100 4" preserveAspectRatio="none" '
+        'aria-hidden="true">{}</svg>',
+        extra,
+        format_html_join("", '<rect class="{}" x="{}" width="{}" height="4"/>', parts),
+    )
+
+
+@register.simple_tag
+def heat_key() -> SafeString:
+    """The colours of a heatmap from faint to strong."""
+    stops = (
+        (f"{index / (len(heatmap.RAMP) - 1):.2f}", "#{:02x}{:02x}{:02x}".format(*colour))
+        for index, colour in enumerate(heatmap.RAMP)
+    )
+    return format_html(
+        '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true"><defs>'
+        '<linearGradient id="ramp">{}</linearGradient></defs>'
+        '<rect width="100" height="10" fill="url(#ramp)"/></svg>',
+        format_html_join("", '<stop offset="{}" stop-color="{}"/>', stops),
+    )
+
+
+@register.filter
+def headline(sentence: str) -> str:
+    return sentence.removesuffix(".")
+
+
+@register.filter
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share as people write it; never a rounded 0 % or 100 % that was not exactly so."""
+    if value is None:
+        return "–"
+    if digits == 0 and 0.99 < value < 1:
+        return f"{min(value, 0.999) * 100:.1f} %"
+    if digits == 0 and 0 < value < 0.01:
+        return "< 1 %"
+    return f"{value * 100:.{digits}f} %"
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Mapping, **changes: object) -> str:
+    """The page's own address with some parameters changed, or dropped where empty."""
+    parameters: QueryDict = context["request"].GET.copy()
+    for name, value in {"seen": "", **changes}.items():
+        parameters.pop(name, None)
+        if value not in ("", None):
+            parameters[name] = str(value)
+    return f"?{parameters.urlencode()}" if parameters else "?"

@@ -1,0 +1,31 @@
+"""The first thing each private view asks."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import resolve_url
+
+View = Callable[..., HttpResponseBase]
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def signed_in(view: View) -> View:
+    """Anonymous people go to the sign-in page; a script is told so in a way it can act on."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+        if wants_json(request):
+            return JsonResponse({"error": "You are signed out."}, status=401)
+        readable = request.method in ("GET", "HEAD")
+        return redirect_to_login(request.get_full_path() if readable else resolve_url("home"))
+
+    return guarded

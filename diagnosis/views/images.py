@@ -1,0 +1,59 @@
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.cache import patch_cache_control
+from django.views.decorators.http import require_POST, require_safe
+
+from .. import access, heatmap, intake, registry, thumbnails
+from ..models import SmearImage
+from .guard import signed_in
+
+# A picture never changes; it is kept by the one browser that was let in, by nothing between.
+SECONDS = 24 * 3600
+
+
+@require_safe
+@signed_in
+def image_photo(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    image = access.get_image(request.user, pk)
+    try:
+        response = _photo(image, small="small" in request.GET)
+    except FileNotFoundError:
+        raise Http404 from None
+    patch_cache_control(response, private=True, max_age=SECONDS)
+    return response
+
+
+def _photo(image: SmearImage, small: bool) -> HttpResponseBase:
+    if small and thumbnails.is_needed(image.width, image.height):
+        with image.file.open() as file:
+            return HttpResponse(thumbnails.thumbnail(file), content_type="image/webp")
+    return FileResponse(image.file.open(), content_type="image/png", filename=f"{image.pk}.png")
+
+
+@require_safe
+@signed_in
+def image_heatmap(request: HttpRequest, pk: UUID) -> HttpResponse:
+    image = access.get_image(request.user, pk)
+    prediction = image.predictions.filter(is_current=True).first()
+    if prediction is None or not prediction.activation:
+        raise Http404
+    picture = heatmap.draw(prediction.activation, image.width, image.height)
+    response = HttpResponse(picture, content_type="image/png")
+    patch_cache_control(response, private=True, max_age=SECONDS)
+    return response
+
+
+@require_POST
+@signed_in
+def image_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
+    image = access.get_image(request.user, pk)
+    try:
+        intake.retry(image)
+    except registry.NoModel as error:
+        messages.error(request, str(error))
+    else:
+        messages.info(request, f"{image.name} will be read again.")
+    return redirect("slide", image.slide_id)

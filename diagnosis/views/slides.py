@@ -1,0 +1,119 @@
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from ml.limits import MAX_BYTES
+
+from .. import access, gallery, intake, registry, reports
+from ..forms import ImagesForm, SlideForm
+from ..models import Slide
+from .guard import signed_in, wants_json
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def slide_new(request: HttpRequest) -> HttpResponse:
+    """A script makes the slide first and sends each file on its own; a plain form sends all."""
+    form = SlideForm(request.POST or None, user=request.user)
+    images = ImagesForm(request.POST or None, request.FILES or None)
+    posted = request.method == "POST"
+    if posted and wants_json(request):
+        return _made(form)
+    if posted and form.is_valid() and images.is_valid() and (slide := form.made()):
+        return _received(request, slide, images)
+    context = {"form": form, "images": images, "max_bytes": MAX_BYTES, "place": "new"}
+    return render(request, "diagnosis/slide_new.html", context, status=400 if posted else 200)
+
+
+def _made(form: SlideForm) -> JsonResponse:
+    slide = form.made() if form.is_valid() else None
+    if slide is None:
+        return JsonResponse({"errors": form.errors}, status=400)
+    addresses = {"url": reverse("slide", args=[slide.pk])}
+    addresses["images"] = reverse("slide_images", args=[slide.pk])
+    return JsonResponse(addresses, status=201)
+
+
+@require_safe
+@gzip_page
+@signed_in
+def slide(request: HttpRequest, pk: UUID) -> HttpResponse:
+    context = _results(request, access.get_slide(request.user, pk)) | {"max_bytes": MAX_BYTES}
+    return render(request, "diagnosis/slide.html", context)
+
+
+@require_safe
+@gzip_page
+@signed_in
+def slide_results(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What the page of a slide asks again and again while its images are read."""
+    context = _results(request, access.get_slide(request.user, pk))
+    if context["seen"] == request.GET.get("seen"):
+        return HttpResponse(status=204)
+    return render(request, "diagnosis/results.html", context)
+
+
+def _results(request: HttpRequest, slide: Slide) -> dict[str, object]:
+    chosen = {name: request.GET.get(name, "") for name in ("show", "order", "page")}
+    return {"slide": slide, "place": "history", **gallery.results(slide, **chosen)}
+
+
+@require_POST
+@signed_in
+def slide_images(request: HttpRequest, pk: UUID) -> HttpResponse:
+    slide = access.get_slide(request.user, pk)
+    form = ImagesForm(request.POST, request.FILES)
+    if form.is_valid():
+        return _received(request, slide, form)
+    return _refused(request, slide, form.errors["images"][0], status=400)
+
+
+def _received(request: HttpRequest, slide: Slide, form: ImagesForm) -> HttpResponse:
+    try:
+        receipts = intake.receive(slide, form.cleaned_data["images"], request.user)
+    except registry.NoModel as error:
+        return _refused(request, slide, str(error), status=503)
+    if wants_json(request):
+        return JsonResponse({"receipts": [_receipt(receipt) for receipt in receipts]})
+    _tell(request, receipts)
+    return redirect("slide", slide.pk)
+
+
+def _refused(request: HttpRequest, slide: Slide, error: str, status: int) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"error": error}, status=status)
+    messages.error(request, error)
+    return redirect("slide", slide.pk)
+
+
+def _receipt(receipt: intake.Receipt) -> dict[str, str | None]:
+    return {
+        "name": receipt.name,
+        "image": str(receipt.image.pk) if receipt.image else None,
+        "refusal": receipt.refusal,
+        "note": receipt.note,
+        "code": receipt.code,
+    }
+
+
+def _tell(request: HttpRequest, receipts: list[intake.Receipt]) -> None:
+    received = sum(receipt.image is not None for receipt in receipts)
+    if received:
+        messages.success(request, f"{received} of {len(receipts)} files received.")
+    for receipt in receipts:
+        if receipt.refusal:
+            messages.error(request, f"{receipt.name}: {receipt.refusal}")
+        elif receipt.note:
+            messages.info(request, f"{receipt.name}: {receipt.note}")
+
+
+@require_safe
+@signed_in
+def slide_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    slide = access.get_slide(request.user, pk)
+    return reports.csv_response(access.slides_for(request.user).filter(pk=slide.pk), slide.code)
