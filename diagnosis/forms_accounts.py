@@ -46,6 +46,10 @@ class SignupForm(Invited, allauth_forms.SignupForm):
 
 
 class ResetPasswordForm(Mailed, allauth_forms.ResetPasswordForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "E-mail"
+
     def clean(self) -> dict[str, Any] | None:
         if not self.can_send_mail:
             raise forms.ValidationError(NO_MAIL)
@@ -54,6 +58,10 @@ class ResetPasswordForm(Mailed, allauth_forms.ResetPasswordForm):
 
 class AddEmailForm(Mailed, allauth_forms.AddEmailForm):
     """Changes the address: after a confirmation by mail, or at once where none can be sent."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "New address"
 
     def clean_email(self) -> str:
         email = super().clean_email()
