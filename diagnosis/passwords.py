@@ -15,7 +15,7 @@ class ResetTokenGenerator(PasswordResetTokenGenerator):
     Otherwise an administrator could keep a link until its account has grown more powerful.
     """
 
-    def _make_hash_value(self, user: User, timestamp: int) -> str:  # type: ignore[override]
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
         rights = (user.is_active, user.is_staff, user.is_superuser, *_reach(user))
         return f"{super()._make_hash_value(user, timestamp)}{rights}"
 

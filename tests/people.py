@@ -1,5 +1,7 @@
 """People for tests, each with the same password."""
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -9,7 +11,7 @@ from diagnosis.models import Laboratory, Membership, Role
 PASSWORD = "a long enough password"
 
 
-def person(username: str, **fields: object) -> User:
+def person(username: str, **fields: Any) -> User:
     return User.objects.create_user(username, password=PASSWORD, **fields)
 
 

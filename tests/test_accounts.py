@@ -1,6 +1,7 @@
 """Signing up, in and out, with and without an invitation."""
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.core import mail
@@ -204,4 +205,4 @@ def test_with_a_mail_server_the_address_is_to_be_confirmed_but_not_waited_for(cl
     link = next(word for word in message.body.split() if "/confirm-email/" in word)
     assert "Confirm your address" in client.get(link).content.decode()
     client.post(link)
-    assert User.objects.get().emailaddress_set.get().verified
+    assert EmailAddress.objects.get().verified

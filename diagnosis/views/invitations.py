@@ -8,13 +8,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from .. import access, roster
 from ..forms_laboratories import InvitationForm
 from ..models import INVITATION_DAYS, Invitation, Role
-from .guard import signed_in
+from .guard import SignedInRequest, signed_in
 from .laboratories import GET_OR_POST
 
 
 @signed_in
 @require_POST
-def invite(request: HttpRequest, pk: str) -> HttpResponse:
+def invite(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     form = InvitationForm(
         request.POST, instance=Invitation(laboratory=laboratory, invited_by=request.user)
@@ -31,7 +31,7 @@ def invite(request: HttpRequest, pk: str) -> HttpResponse:
 
 @signed_in
 @require_POST
-def revoke(request: HttpRequest, pk: str, invitation: int) -> HttpResponse:
+def revoke(request: SignedInRequest, pk: str, invitation: int) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     get_object_or_404(laboratory.invitations.filter(accepted_by=None), pk=invitation).delete()
     messages.success(request, "The invitation is taken back: its link no longer works.")

@@ -1,5 +1,5 @@
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -7,14 +7,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from .. import access, roster
 from ..forms_laboratories import HandOverForm, InvitationForm, LaboratoryForm
 from ..models import Laboratory, Role
-from .guard import signed_in
+from .guard import SignedInRequest, signed_in
 
 GET_OR_POST = ["GET", "HEAD", "POST"]
 
 
 @signed_in
 @require_http_methods(GET_OR_POST)
-def laboratories(request: HttpRequest) -> HttpResponse:
+def laboratories(request: SignedInRequest) -> HttpResponse:
     form = LaboratoryForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         return redirect(
@@ -28,15 +28,15 @@ def laboratories(request: HttpRequest) -> HttpResponse:
 
 @signed_in
 @require_safe
-def laboratory(request: HttpRequest, pk: str) -> HttpResponse:
+def laboratory(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk)
     return render(request, "laboratories/laboratory.html", _page(request, laboratory))
 
 
-def _page(request: HttpRequest, laboratory: Laboratory) -> dict[str, object]:
+def _page(request: SignedInRequest, laboratory: Laboratory) -> dict[str, object]:
     own = get_object_or_404(laboratory.memberships, user=request.user)
     members = laboratory.memberships.select_related("user").order_by("user__username")
-    context = {"laboratory": laboratory, "own": own, "members": members}
+    context: dict[str, object] = {"laboratory": laboratory, "own": own, "members": members}
     if own.role != Role.ADMINISTRATOR:
         return context
     invitations = laboratory.invitations.filter(accepted_by=None, expires_at__gt=timezone.now())
@@ -51,7 +51,7 @@ def _page(request: HttpRequest, laboratory: Laboratory) -> dict[str, object]:
 
 @signed_in
 @require_POST
-def rename(request: HttpRequest, pk: str) -> HttpResponse:
+def rename(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     form = LaboratoryForm(request.POST, instance=laboratory)
     if not form.is_valid():
@@ -65,7 +65,7 @@ def rename(request: HttpRequest, pk: str) -> HttpResponse:
 
 @signed_in
 @require_http_methods(GET_OR_POST)
-def leave(request: HttpRequest, pk: str) -> HttpResponse:
+def leave(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk)
     own = get_object_or_404(laboratory.memberships, user=request.user)
     if request.method != "POST":
@@ -86,7 +86,7 @@ def leave(request: HttpRequest, pk: str) -> HttpResponse:
 
 @signed_in
 @require_http_methods(GET_OR_POST)
-def hand_over(request: HttpRequest, pk: str) -> HttpResponse:
+def hand_over(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     own = get_object_or_404(laboratory.memberships, user=request.user)
     form = HandOverForm(request.POST or None, giver=own)

@@ -1,7 +1,7 @@
 """What the administrator of a laboratory does with its members."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
@@ -9,18 +9,18 @@ from django.views.decorators.http import require_http_methods, require_POST
 from .. import access, passwords, roster
 from ..forms_laboratories import RoleForm
 from ..models import Membership, Role
-from .guard import signed_in
+from .guard import SignedInRequest, signed_in
 from .laboratories import GET_OR_POST
 
 
-def _member(request: HttpRequest, pk: str, member: int) -> Membership:
+def _member(request: SignedInRequest, pk: str, member: int) -> Membership:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     return get_object_or_404(laboratory.memberships.select_related("user", "laboratory"), pk=member)
 
 
 @signed_in
 @require_POST
-def change_role(request: HttpRequest, pk: str, member: int) -> HttpResponse:
+def change_role(request: SignedInRequest, pk: str, member: int) -> HttpResponse:
     membership = _member(request, pk, member)
     form = RoleForm(request.POST)
     if not form.is_valid():
@@ -38,7 +38,7 @@ def change_role(request: HttpRequest, pk: str, member: int) -> HttpResponse:
 
 @signed_in
 @require_http_methods(GET_OR_POST)
-def remove(request: HttpRequest, pk: str, member: int) -> HttpResponse:
+def remove(request: SignedInRequest, pk: str, member: int) -> HttpResponse:
     membership = _member(request, pk, member)
     if membership.user == request.user:
         return redirect("laboratory_leave", pk)
@@ -58,7 +58,7 @@ def remove(request: HttpRequest, pk: str, member: int) -> HttpResponse:
 @signed_in
 @require_http_methods(GET_OR_POST)
 @never_cache
-def reset_password(request: HttpRequest, pk: str, member: int) -> HttpResponse:
+def reset_password(request: SignedInRequest, pk: str, member: int) -> HttpResponse:
     membership = _member(request, pk, member)
     context: dict[str, object] = {"member": membership, "hours": passwords.link_hours()}
     if not passwords.may_reset(request.user, membership.user):
