@@ -17,7 +17,7 @@ from django.utils import timezone
 from ml import sandbox
 from ml.limits import MAX_BYTES, UnreadableImage
 
-from . import registry, tasks
+from . import registry, tasks, verdict
 from .models import Kind, ModelVersion, Prediction, Slide, SmearImage, State
 
 logger = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ class Upload:
         """The ids of those that have to be read."""
         self._look_elsewhere(images)
         made = Prediction.objects.bulk_create(self._prediction(image) for image in images)
+        verdict.recount([self.slide.pk])
         return [row.pk for row in made if row.state == State.QUEUED]
 
     def _look_elsewhere(self, images: list[SmearImage]) -> None:
@@ -192,19 +193,21 @@ def shown_name(name: str) -> str:
 
 def retry(image: SmearImage) -> bool:
     """Queue a failed reading again, for the model that is active now. False: it had not failed."""
-    now = timezone.now()
+    model, now = registry.active_model(), timezone.now()
     failed = Prediction.objects.filter(image=image, is_current=True, state=State.FAILED)
     ids = list(failed.values_list("pk", flat=True))
-    changed = Prediction.objects.filter(pk__in=ids, state=State.FAILED).update(
-        state=State.QUEUED,
-        model=registry.active_model(),
-        attempts=0,
-        error="",
-        queued_at=now,
-        sent_at=now,
-        started_at=None,
-        finished_at=None,
-    )
-    if changed:
-        transaction.on_commit(partial(tasks.send, ids), robust=True)
+    with transaction.atomic():
+        changed = Prediction.objects.filter(pk__in=ids, state=State.FAILED).update(
+            state=State.QUEUED,
+            model=model,
+            attempts=0,
+            error="",
+            queued_at=now,
+            sent_at=now,
+            started_at=None,
+            finished_at=None,
+        )
+        if changed:
+            verdict.recount([image.slide_id])
+            transaction.on_commit(partial(tasks.send, ids), robust=True)
     return bool(changed)

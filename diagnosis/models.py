@@ -123,6 +123,13 @@ class Slide(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="slides"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # How its images came out, kept by `verdict.recount` so that history can be searched by it.
+    parasitized = models.PositiveIntegerField(default=0, editable=False)
+    uninfected = models.PositiveIntegerField(default=0, editable=False)
+    uncertain = models.PositiveIntegerField(default=0, editable=False)
+    rejected = models.PositiveIntegerField(default=0, editable=False)
+    failed = models.PositiveIntegerField(default=0, editable=False)
+    pending = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -283,6 +290,9 @@ class Prediction(models.Model):
         if self.slide_id is None:
             self.slide_id = self.image.slide_id
         super().save(*args, **kwargs)
+        from .verdict import recount
+
+        recount([self.slide_id])
 
     @property
     def is_final(self) -> bool:

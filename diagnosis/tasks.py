@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -24,7 +25,7 @@ from PIL import Image
 
 from ml.artifact import ArtifactError, read_manifest
 
-from . import registry
+from . import registry, verdict
 from .models import Decision, ModelVersion, Prediction, State
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
     size = size or settings.CHUNK
     for start in range(0, len(prediction_ids), size):
         try:
-            analyse.apply_async((list(prediction_ids[start : start + size]),), retry=False)
+            analyse.apply_async((list(prediction_ids[start : start + size]),))
         except (OperationalError, OSError) as error:
             logger.warning("The broker cannot be reached, a sweep will send: %s", error)
             rest = Prediction.objects.filter(pk__in=prediction_ids[start:], state=State.QUEUED)
@@ -85,12 +86,25 @@ class Claim:
     def save(self, rows: Sequence[Prediction]) -> None:
         for row in rows:
             row.token, row.finished_at = None, timezone.now()
-        self.held().bulk_update(rows, [*READING, "token", "finished_at"])
+        with transaction.atomic():
+            self.held().bulk_update(rows, [*READING, "token", "finished_at"])
+            verdict.recount({row.slide_id for row in rows})
 
     def give_back(self, reason: str) -> None:
-        spent = self.held().filter(attempts__gte=settings.MAX_ATTEMPTS)
-        spent.update(state=State.FAILED, error=reason, token=None, finished_at=timezone.now())
-        self.held().update(state=State.QUEUED, token=None, sent_at=None)
+        _give_back(self.held(), reason)
+
+
+@transaction.atomic
+def _give_back(running: QuerySet[Prediction], reason: str) -> None:
+    """To the queue; or, after the last attempt, to a person, with the reason."""
+    spent = list(running.filter(attempts__gte=settings.MAX_ATTEMPTS))
+    running.filter(pk__in=[row.pk for row in spent]).update(
+        state=State.FAILED, error=reason, token=None, finished_at=timezone.now()
+    )
+    verdict.recount({row.slide_id for row in spent})
+    running.filter(attempts__lt=settings.MAX_ATTEMPTS).update(
+        state=State.QUEUED, token=None, sent_at=None
+    )
 
 
 def _claim(prediction_ids: list[int], **conditions: Any) -> Claim:
@@ -210,12 +224,8 @@ def _seconds(setting: str) -> timedelta:
 def _put_back(now: datetime) -> None:
     lease = _seconds("LEASE_SECONDS")
     clock_went_back = Q(started_at__gt=now + lease)
-    lost = Prediction.objects.filter(
-        Q(started_at__lt=now - lease) | clock_went_back, state=State.RUNNING
-    )
-    spent = lost.filter(attempts__gte=settings.MAX_ATTEMPTS)
-    spent.update(state=State.FAILED, error=BROKE_OFF, token=None, finished_at=now)
-    lost.update(state=State.QUEUED, token=None, sent_at=None)
+    lost = Q(started_at__lt=now - lease) | clock_went_back
+    _give_back(Prediction.objects.filter(lost, state=State.RUNNING), BROKE_OFF)
 
 
 def _send_again(now: datetime, before: datetime) -> None:

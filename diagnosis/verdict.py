@@ -4,10 +4,11 @@ Crops are picked by hand, so their share of parasitized cells is no parasitaemia
 without any is not negative: no sentence here may say so.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, fields
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count
 
 from .models import Decision, Prediction, Slide, State
@@ -90,6 +91,9 @@ class Tally:
         return [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
 
 
+COUNTS = [field.name for field in fields(Tally) if field.name != "total"]
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -100,9 +104,35 @@ def tally(slide: Slide) -> Tally:
 
 def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
     """One query, however many slides."""
-    counts = {slide.pk: {field.name: 0 for field in fields(Tally)} for slide in slides}
+    return _count([slide.pk for slide in slides])
+
+
+@transaction.atomic
+def recount(slide_ids: Collection[UUID]) -> None:
+    """Keep the slides' own counts, in the transaction that changed a state of their predictions.
+
+    The slides are locked before anything is counted, so that of two workers which finish images
+    of one slide the later counts what the earlier wrote.
+    """
+    chosen = Slide.objects.filter(pk__in=slide_ids).order_by("pk")
+    slides = list(chosen.select_for_update(no_key=True))
+    counted = _count([slide.pk for slide in slides])
+    changed = [slide for slide in slides if _take_over(slide, counted[slide.pk])]
+    Slide.objects.bulk_update(changed, COUNTS)
+
+
+def _take_over(slide: Slide, tally: Tally) -> bool:
+    """Whether anything changed."""
+    before = [getattr(slide, name) for name in COUNTS]
+    for name in COUNTS:
+        setattr(slide, name, getattr(tally, name))
+    return before != [getattr(slide, name) for name in COUNTS]
+
+
+def _count(slide_ids: Iterable[UUID]) -> dict[UUID, Tally]:
+    counts = {slide: asdict(Tally()) for slide in slide_ids}
     found = Prediction.objects.filter(slide__in=list(counts), is_current=True)
-    groups = found.order_by().values_list("slide", "state", "decision").annotate(Count("*"))
+    groups = found.order_by().values_list("slide", "state", "decision").annotate(n=Count("*"))
     for slide, state, decision, number in groups:
         counts[slide][_outcome(state, decision)] += number
         counts[slide]["total"] += number

@@ -1,0 +1,64 @@
+"""The slides of a laboratory, narrowed down: by result, status, date and words."""
+
+from datetime import date, datetime, time, timedelta
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from .models import Slide, SmearImage
+
+RESULTS = {
+    "parasitized": "Parasitized cells",
+    "uncertain": "Uncertain cells",
+    "uninfected": "Only uninfected cells",
+    "rejected": "Rejected images",
+}
+STATUSES = {"reading": "Being read", "done": "All read", "failed": "Some not read"}
+
+
+_SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0)
+_UNFINISHED = Q(pending__gt=0) | Q(failed__gt=0)
+_READ = _SUSPECT | Q(uninfected__gt=0) | Q(rejected__gt=0)
+_CAME_OUT = {
+    "parasitized": Q(parasitized__gt=0),
+    "uncertain": Q(uncertain__gt=0),
+    "uninfected": Q(uninfected__gt=0) & ~_SUSPECT,
+    "rejected": Q(rejected__gt=0),
+}
+_STANDS = {
+    "reading": Q(pending__gt=0),
+    "done": _READ & ~_UNFINISHED,
+    "failed": Q(failed__gt=0, pending=0),
+}
+"""As verdict.Tally.status."""
+
+
+def search(
+    slides: QuerySet[Slide],
+    q: str = "",
+    result: str = "",
+    status: str = "",
+    since: date | None = None,
+    until: date | None = None,
+) -> QuerySet[Slide]:
+    """Newest first. `q` is looked for in codes, notes and file names; `until` is a whole day."""
+    if q:
+        slides = slides.filter(_mention(q))
+    if result:
+        slides = slides.filter(_CAME_OUT[result])
+    if status:
+        slides = slides.filter(_STANDS[status])
+    if since:
+        slides = slides.filter(created_at__gte=_midnight(since))
+    if until:
+        slides = slides.filter(created_at__lt=_midnight(until + timedelta(days=1)))
+    return slides.order_by("-created_at", "-pk")
+
+
+def _mention(words: str) -> Q:
+    named = SmearImage.objects.filter(name__icontains=words).values("slide")
+    return Q(code__icontains=words) | Q(note__icontains=words) | Q(pk__in=named)
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time()))
