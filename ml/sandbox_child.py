@@ -25,6 +25,7 @@ from ml.images import read_image
 from ml.limits import UnreadableImage
 from ml.sandbox import SECONDS, ChildLost, receive, send
 
+CPU_SECONDS = 20
 MEMORY = 2560 * 1024**2
 """Bytes of address space, libraries (0.6 GB) included; 50 megapixels of floats take 1.8 GB."""
 
@@ -61,7 +62,7 @@ def _time_limit() -> Iterator[None]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent = int(usage.ru_utime + usage.ru_stime)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + SECONDS + 1, hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_SECONDS + 1, hard))
     signal.alarm(SECONDS + 1)
     try:
         yield
