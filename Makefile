@@ -2,13 +2,14 @@
 # make test   everything the tests need, then linters and tests
 # make lint   the linters alone
 # make bench  the benchmarks
+# make install, make install-all   only install: what the site needs; what training and tests need
 
 BIN := .venv/bin
 # The first of these that is new enough makes the virtual environment.
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
 
-.PHONY: run test lint bench servers
+.PHONY: run test lint bench install install-all servers
 
 run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
@@ -23,6 +24,10 @@ lint: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+install: .venv/serve.stamp
+
+install-all: .venv/dev.stamp
 
 .venv/serve.stamp: requirements-serve.txt | $(BIN)/python
 	@echo "Installing what the site needs (once; a minute or two) ..."
@@ -44,7 +49,7 @@ $(BIN)/python:
 	        exec $$python -m venv --clear .venv; \
 	    fi; \
 	done; \
-	echo "Python 3.11 or newer is needed: install it, or say where it is with PYTHON=/path/to/python."; \
+	echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=/path/to/python."; \
 	exit 1
 
 # On Debian as root; elsewhere tests whose server is missing are skipped and say so.

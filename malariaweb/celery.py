@@ -2,9 +2,10 @@
 
 import logging
 import os
+import warnings
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, platforms
 from celery.signals import worker_process_init
 from django.conf import settings
 from kombu.exceptions import OperationalError
@@ -12,6 +13,9 @@ from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "malariaweb.settings")
 TRANSPORT_ALIASES["files"] = "malariaweb.filebroker:Transport"
+
+# It fears messages that run as code; these are JSON.
+warnings.filterwarnings("ignore", category=platforms.SecurityWarning)  # type: ignore[attr-defined]
 
 logger = logging.getLogger(__name__)
 

@@ -27,12 +27,9 @@ WRITING, TAKEN, UNREADABLE = "writing", "taken", "unreadable"
 
 
 class Channel(virtual.Channel):
-    @property
-    def root(self) -> Path:
-        return Path(self.connection.client.transport_options["folder"])
-
     def folder(self, name: str) -> Path:
-        path = self.root / name
+        options: Any = self.connection.client.transport_options  # type: ignore[union-attr]
+        path = Path(options["folder"], name)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -94,4 +91,4 @@ class Transport(virtual.Transport):
     def _deliver_waiting(self) -> None:
         with suppress(Empty):
             while True:
-                self.cycle.get(self._deliver)
+                self.cycle.get(self._deliver)  # type: ignore[union-attr]

@@ -175,6 +175,7 @@ REDIS_CACHE = {
     "BACKEND": "django.core.cache.backends.redis.RedisCache",
     "LOCATION": REDIS_URL,
     "KEY_PREFIX": "malariaweb",
+    "OPTIONS": {"socket_connect_timeout": 3, "socket_timeout": 10},
 }
 CACHES = {"default": REDIS_CACHE if REDIS_URL else DATABASE_CACHE}
 SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if REDIS_URL else "db")
@@ -195,6 +196,7 @@ S3_OPTIONS = {
 }
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)  # whitenoise wants it, before `prepare` as well
 WHITENOISE_USE_FINDERS = True
 STORAGES = {
     "default": (
@@ -207,7 +209,9 @@ STORAGES = {
 DATA_UPLOAD_MAX_NUMBER_FILES = 500
 
 # E-mail
-EMAIL = env.read("EMAIL_URL", environment.email, {}, "like smtp+tls://user:password@host:587")
+EMAIL: dict[str, Any] = env.read(
+    "EMAIL_URL", environment.email, {}, "like smtp+tls://user:password@host:587"
+)
 EMAIL_CONFIGURED = bool(EMAIL)
 EMAIL_BACKEND = EMAIL.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
 EMAIL_HOST = EMAIL.get("EMAIL_HOST", "")
@@ -238,18 +242,19 @@ ENGINE_THREADS = max(1, environment.cores() // WORKER_PROCESSES)
 
 # Celery. The database row is the truth and a sweep re-queues what was left behind: no result
 # backend, and no redelivery of what a killed worker held (CELERY_TASK_REJECT_ON_WORKER_LOST).
-CELERY_BROKER_URL = REDIS_URL or "files://"
+CELERY_BROKER_URL = REDIS_URL or "files://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {
         "visibility_timeout": 10 * ANALYSIS_TIME_LIMIT,
-        "socket_connect_timeout": 5,
+        "socket_connect_timeout": 3,
+        "socket_timeout": 30,
         "socket_keepalive": True,
         "health_check_interval": 25,
     }
     if REDIS_URL
     else {"folder": str(VAR / "broker"), "polling_interval": 0.1}
 )
-CELERY_BROKER_CONNECTION_TIMEOUT = 5
+CELERY_BROKER_CONNECTION_TIMEOUT = 3
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 CELERY_TASK_SERIALIZER = "json"
@@ -272,6 +277,9 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # Two lines for each task, every few seconds
+        "celery.worker.strategy": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
+        "celery.app.trace": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
     },

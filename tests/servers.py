@@ -119,6 +119,12 @@ def running(command: list[str], log: Path, user: str | None = None) -> Iterator[
         stop(process)
 
 
+def procfile(name: str) -> list[str]:
+    """The command that hosts run."""
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    return lines[name].split()
+
+
 class Site:
     """The real site: gunicorn and Celery workers as processes, in a VAR folder of its own.
 
@@ -157,13 +163,13 @@ class Site:
         return done.stdout
 
     def start_web(self) -> subprocess.Popen[bytes]:
-        self.web = self._start("gunicorn", "malariaweb.wsgi")
+        self.web = self._start(*procfile("web"))
         wait_for(self.answers, "the web process", log=self.log)
         return self.web
 
     def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
         ready = self.said("ready.")
-        worker = self._start("celery", "-A", "malariaweb", "worker", "-l", "INFO", **settings)
+        worker = self._start(*procfile("worker"), **settings)
         wait_for(lambda: self.said("ready.") > ready, "the worker", log=self.log)
         self.workers.append(worker)
         return worker

@@ -9,9 +9,9 @@ from tests.servers import clean_environment
 
 folder = tempfile.mkdtemp(prefix="malariaweb-tests-")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
-environment = clean_environment(VAR=folder)
+own = clean_environment(VAR=folder)
 os.environ.clear()
-os.environ.update(environment)
+os.environ.update(own)
 
 from malariaweb.settings import *  # noqa: E402, F403
 

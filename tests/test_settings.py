@@ -247,7 +247,7 @@ def names_read() -> set[str]:
         node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.Call)
     ]
     return {
-        call.args[0].value
+        str(call.args[0].value)
         for call in calls
         if ast.unparse(call.func).startswith(("env.", "os.environ.get"))
         and call.args

@@ -1,0 +1,59 @@
+import re
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
+from django.templatetags.static import static
+from django.test import Client
+
+from malariaweb.static import StaticStorage
+from tests.servers import ROOT
+
+
+@pytest.fixture
+def collected(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "page.css").write_text("body { color: black }\n" * 50)
+    settings.STATICFILES_DIRS = [source]
+    call_command("collectstatic", interactive=False, verbosity=0)
+    return settings.STATIC_ROOT
+
+
+def test_before_collecting_names_are_plain():
+    assert static("diagnosis/page.css") == "/static/diagnosis/page.css"
+
+
+def test_collected_files_are_named_by_their_content_and_compressed(collected):
+    url = StaticStorage(location=str(collected), base_url="/static/").url("page.css")
+    name = url.removeprefix("/static/")
+    assert name.startswith("page.")
+    assert name != "page.css"
+    assert (collected / f"{name}.br").exists()
+    assert (collected / f"{name}.gz").exists()
+
+
+def test_a_file_added_since_keeps_its_plain_name(collected):
+    storage = StaticStorage(location=str(collected), base_url="/static/")
+    assert storage.url("new.css") == "/static/new.css"
+
+
+def names_in_templates():
+    pattern = re.compile(r"{% static ['\"]([^'\"]+)['\"]")
+    for template in sorted((ROOT / "templates").rglob("*.html")):
+        yield from ((template.name, name) for name in pattern.findall(template.read_text()))
+
+
+def test_every_file_that_a_template_names_exists():
+    used = set(names_in_templates())
+    assert used
+    assert [(template, name) for template, name in used if not finders.find(name)] == []
+
+
+def test_static_files_are_served_before_they_are_collected():
+    name = next(name for _, name in names_in_templates() if name.endswith(".css"))
+    answer = Client().get(static(name))
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/css")
