@@ -1,13 +1,15 @@
+import subprocess
+import sys
 from datetime import timedelta
-from threading import Barrier, Thread
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from diagnosis import roster
 from diagnosis.models import Invitation, Laboratory, Membership, Role
+from tests.leavers import at_once
 from tests.people import join, laboratory_of, person
+from tests.servers import ROOT, clean_environment
 
 pytestmark = pytest.mark.django_db
 
@@ -136,27 +138,6 @@ def test_a_change_to_a_laboratory_that_is_gone_says_so(ada, ben):
         roster.change_role(ben, Role.REVIEWER)
 
 
-def at_once(*changes):
-    """Runs each change in a thread and connection of its own; returns the refusals."""
-    refusals, start = [], Barrier(len(changes))
-
-    def run(change):
-        start.wait()
-        try:
-            change()
-        except roster.RosterError as error:
-            refusals.append(str(error))
-        finally:
-            connection.close()
-
-    threads = [Thread(target=run, args=(change,)) for change in changes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return refusals
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("round", range(5))
 def test_two_administrators_who_leave_at_once_leave_one_behind(round):
@@ -179,3 +160,10 @@ def test_two_people_who_open_one_invitation_at_once_do_not_both_join():
     )
     assert refusals == [roster.INVITATION_IS_OVER]
     assert laboratory.memberships.count() == 2
+
+
+def test_on_postgresql_too_a_laboratory_keeps_an_administrator(postgres_url, tmp_path):
+    environment = clean_environment(VAR=str(tmp_path / "var"), DATABASE_URL=postgres_url)
+    run = [sys.executable, "-m", "tests.leavers", "20"]
+    kept = subprocess.run(run, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
+    assert kept.stdout.split() == [b"1"] * 20
