@@ -25,7 +25,7 @@ class CellPrediction:
     reasons: tuple[str, ...]
     model: str
     activation: tuple[tuple[float, ...], ...]
-    """Rows of the class activation map, parasitized minus uninfected, in logits."""
+    """Rows of the class activation map; its mean is the calibrated logit of parasitized."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,13 @@ class Predictor:
     def predict_pixels(self, pixels: np.ndarray) -> list[CellPrediction]:
         """As `predict`, from uint8 (n, size, size, 3) as `ml.images.resized` makes it."""
         logits, activations = self.scores(pixels)
-        probabilities = self.probabilities(logits, self.manifest.temperature)
+        temperature = self.manifest.temperature
+        probabilities = self.probabilities(logits, temperature)
         return [
             self._prediction(float(probability), activation)
-            for probability, activation in zip(probabilities, activations, strict=True)
+            for probability, activation in zip(
+                probabilities, activations / temperature, strict=True
+            )
         ]
 
     @staticmethod
