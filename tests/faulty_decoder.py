@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+from PIL import Image
+
 from ml import sandbox_child
 
 MINUTE = 60
@@ -40,17 +42,17 @@ def chatter() -> None:
 FAULTS = {
     function.__name__.encode(): function for function in (crash, hang, spin, swell, hurry, chatter)
 }
-decode = sandbox_child.answer
+read_image = sandbox_child.read_image
 
 
-def answer(data: bytes):
+def read_faulty_image(data: bytes) -> Image.Image:
     fault, _, rest = data.partition(b":")
     if fault in FAULTS:
         FAULTS[fault]()
         data = rest
-    return decode(data)
+    return read_image(data)
 
 
 if __name__ == "__main__":
-    sandbox_child.answer = answer
+    sandbox_child.read_image = read_faulty_image  # type: ignore[assignment]
     sandbox_child.serve()

@@ -25,7 +25,7 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-CELL = draw_cell(1, True)
+CELL = draw_cell(1, parasitized=True)
 GOOD = png(CELL)
 
 
