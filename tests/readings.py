@@ -1,0 +1,75 @@
+"""Slides with images that were read, for tests of what is shown of them."""
+
+import io
+import itertools
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.utils import timezone
+
+from diagnosis.models import Laboratory, ModelVersion, Prediction, Slide, SmearImage, State
+from ml.drawing import draw_cell
+
+numbers = itertools.count(1)
+MAP = [[-2.0, -1.0, 0.0, 1.0], [0.0, 9.0, 4.0, 0.0], [0.0, 2.0, 1.0, 0.0], [-1.0, 0.0, 0.0, -3.0]]
+PROBABILITIES = {"parasitized": 0.97, "uncertain": 0.5, "uninfected": 0.02}
+
+
+def active_model(**fields: Any) -> ModelVersion:
+    found = ModelVersion.objects.filter(is_active=True).first()
+    return found or ModelVersion.objects.create(
+        **{
+            "name": "resnet34-drawn",
+            "fingerprint": f"{next(numbers):064x}",
+            "path": "nowhere",
+            "manifest": {"thresholds": {"low": 0.2, "high": 0.8}},
+            "is_active": True,
+        }
+        | fields
+    )
+
+
+def new_slide(laboratory: Laboratory, code: str = "", **fields: Any) -> Slide:
+    return Slide.objects.create(laboratory=laboratory, code=code or f"S-{next(numbers)}", **fields)
+
+
+def png(seed: int = 0, parasitized: bool = False, size: int = 64) -> bytes:
+    file = io.BytesIO()
+    draw_cell(seed, parasitized, size).save(file, "PNG")
+    return file.getvalue()
+
+
+def new_image(slide: Slide, name: str = "", size: int = 64) -> SmearImage:
+    number = next(numbers)
+    image = SmearImage(slide=slide, name=name or f"cell-{number}.png", width=size, height=size)
+    image.sha256 = f"{number:064x}"
+    image.file.save("", ContentFile(png(number, size=size)), save=False)
+    image.save()
+    return image
+
+
+def read(slide: Slide, decision: str = "uninfected", **fields: Any) -> Prediction:
+    """An image of the slide whose reading ended with a decision."""
+    probability = fields.pop("probability", PROBABILITIES.get(decision, 0.3))
+    values = {
+        "state": State.REJECTED if decision == "rejected" else State.DONE,
+        "decision": decision,
+        "probability": probability,
+        "label": "parasitized" if probability >= 0.5 else "uninfected",
+        "activation": MAP,
+        "finished_at": timezone.now(),
+    }
+    return _prediction(slide, values | fields)
+
+
+def waiting(slide: Slide, **fields: Any) -> Prediction:
+    return _prediction(slide, fields)
+
+
+def failed(slide: Slide, **fields: Any) -> Prediction:
+    return _prediction(slide, {"state": State.FAILED, "error": "It broke off."} | fields)
+
+
+def _prediction(slide: Slide, fields: dict[str, Any]) -> Prediction:
+    image = fields.pop("image", None) or new_image(slide, fields.pop("name", ""))
+    return Prediction.objects.create(image=image, model=active_model(), **fields)

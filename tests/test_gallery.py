@@ -1,0 +1,101 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from diagnosis import gallery
+from tests.people import laboratory_of
+from tests.readings import failed, new_slide, read, waiting
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def slide():
+    return new_slide(laboratory_of("ada"))
+
+
+@pytest.fixture
+def images(slide):
+    """In the order of upload."""
+    return {
+        "pending": waiting(slide),
+        "uninfected": read(slide),
+        "rejected": read(slide, "rejected", probability=0.99),
+        "parasitized": read(slide, "parasitized"),
+        "failed": failed(slide),
+        "uncertain": read(slide, "uncertain"),
+    }
+
+
+def test_every_image_has_one_status(images):
+    assert {name: gallery.status(prediction) for name, prediction in images.items()} == {
+        name: name for name in images
+    }
+
+
+@pytest.mark.parametrize("name", gallery.STATUSES)
+def test_shows_those_of_one_status(slide, images, name):
+    assert list(gallery.results(slide, show=name)["page"]) == [images[name]]
+
+
+def test_shows_all_where_the_status_is_none(slide, images):
+    assert len(gallery.results(slide, show="nonsense", order="nonsense", page="99")["page"]) == 6
+
+
+def test_the_most_suspicious_come_first(slide, images):
+    more = read(slide, "parasitized", probability=0.99)
+    found = list(gallery.results(slide)["page"])
+    assert found[0] == more
+    assert [gallery.status(prediction) for prediction in found[1:]] == list(gallery.STATUSES)
+
+
+def test_or_in_the_order_of_upload(slide, images):
+    assert list(gallery.results(slide, order="upload")["page"]) == list(images.values())
+
+
+def test_an_earlier_reading_is_not_shown(slide):
+    old = read(slide)
+    old.is_current = False
+    old.save()
+    assert not list(gallery.results(slide)["page"])
+
+
+@pytest.mark.parametrize(("seconds", "every"), [(1, "500ms"), (30, "2s"), (90, "10s")])
+def test_asks_less_often_the_longer_it_takes(slide, seconds, every):
+    waiting(slide, queued_at=timezone.now() - timedelta(seconds=seconds))
+    found = gallery.results(slide)
+    assert found["every"] == every
+    assert found["late"] is (seconds == 90)
+
+
+def test_asks_no_more_when_all_is_read(slide):
+    read(slide)
+    failed(slide)
+    assert gallery.results(slide)["every"] == ""
+
+
+def test_what_changed_changes_the_fingerprint(slide):
+    prediction = waiting(slide)
+    before = gallery.results(slide)["seen"]
+    assert gallery.results(slide)["seen"] == before
+    prediction.state, prediction.decision = "done", "uninfected"
+    prediction.save()
+    assert gallery.results(slide)["seen"] != before
+
+
+def test_says_the_resolution_of_the_heatmaps(slide):
+    assert gallery.results(slide)["grid"] == ""
+    read(slide, activation=[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    assert gallery.results(slide)["grid"] == "3 × 2"
+
+
+def test_pages_hold_sixty_and_cost_few_queries(slide, django_assert_max_num_queries):
+    for _ in range(61):
+        read(slide)
+    with django_assert_max_num_queries(4):
+        page = gallery.results(slide)["page"]
+        for prediction in page:
+            assert prediction.image.name
+            assert prediction.model.name
+    assert (len(page), page.paginator.num_pages) == (60, 2)
