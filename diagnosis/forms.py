@@ -8,7 +8,7 @@ from django.utils.html import format_html
 
 from . import access
 from .history import RESULTS, STATUSES
-from .models import Laboratory, Slide
+from .models import Laboratory, Slide, Stain
 
 
 class ImagesInput(forms.ClearableFileInput):
@@ -38,11 +38,12 @@ class SlideForm(forms.ModelForm):
     class Meta:
         model = Slide
         fields = ("laboratory", "code", "stain", "note")
-        widgets = {"note": forms.TextInput}
+        help_texts = {"note": "What helps to read it. Never a name."}
 
     def __init__(self, *args: Any, user: access.Visitor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.instance.created_by = user
+        self.fields["stain"].choices = [("", "Not given"), *Stain.choices]
         laboratories = list(access.laboratories_for(user)[:2])
         if len(laboratories) == 1:
             self.instance.laboratory = laboratories[0]

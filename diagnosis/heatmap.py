@@ -13,7 +13,7 @@ LONG_SIDE = 256
 LEVELS = 256
 # Lightness rises evenly along the ramp, so its order is seen with every colour vision.
 RAMP = ((38, 20, 90), (58, 82, 164), (33, 145, 166), (94, 201, 98), (253, 231, 37))
-OPACITY = 0.72
+OPACITY = 0.55
 
 
 def draw(grid: Sequence[Sequence[float]], width: int, height: int) -> bytes:

@@ -118,6 +118,7 @@ function answered(item, request) {
 function received(item, receipt) {
   if (receipt.refusal) settle(item, "refused", receipt.refusal);
   else settle(item, "done", receipt.note || "Received");
+  item.row.classList.toggle("noted", Boolean(receipt.note));
   document.body.dispatchEvent(new CustomEvent("refresh"));
 }
 
@@ -167,6 +168,7 @@ function report() {
   part("files").hidden = !items.length;
   part("again").hidden = !count("lost") || count("sending") > 0;
   part("send").disabled = started && count("sending") > 0;
+  part("send").hidden = items.length > 0 && !count("waiting", "sending");
   part("total").hidden = !started || !count("sending", "waiting");
   part("total").value = items.length ? sent / items.length : 0;
   part("text-total").textContent = summary(sent);
@@ -185,6 +187,7 @@ function summary(sent) {
 
 function finish() {
   started = false;
+  items.filter((item) => item.state !== "done").reverse().forEach((item) => part("files").prepend(item.row));
   report();
   if (slide && !count("refused", "lost")) location.assign(slide);
 }
@@ -210,7 +213,9 @@ function showErrors(errors = {}) {
   for (const place of form.querySelectorAll("[data-errors]")) {
     const found = errors[place.dataset.errors] ?? [];
     place.textContent = found.join(" ");
-    form.elements[place.dataset.errors]?.setAttribute("aria-invalid", found.length > 0);
+    const field = form.elements[place.dataset.errors];
+    if (found.length) field?.setAttribute("aria-invalid", "true");
+    else field?.removeAttribute("aria-invalid");
   }
   form.querySelector('[aria-invalid="true"]')?.focus();
 }
