@@ -1,0 +1,63 @@
+"""Images in an S3-compatible bucket: a real server of that protocol, on this machine."""
+
+import uuid
+
+import boto3
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from moto.server import ThreadedMotoServer
+
+from tests.servers import free_port
+
+
+@pytest.fixture(scope="module")
+def s3_url():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_url, settings):
+    name = f"smears-{uuid.uuid4()}"
+    keys = {"access_key": "key", "secret_key": "secret"}
+    options = {"bucket_name": name, "endpoint_url": s3_url, "region_name": "us-east-1"}
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": settings.S3_OPTIONS | options | keys,
+        }
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_url,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
+    client.create_bucket(Bucket=name)
+    return client, name
+
+
+def test_a_file_goes_into_the_bucket_and_comes_back(bucket):
+    client, name = bucket
+    storage = storages["default"]
+    saved = storage.save("laboratory/slide/cell.png", ContentFile(b"pixels"))
+    assert client.get_object(Bucket=name, Key=saved)["Body"].read() == b"pixels"
+    with storage.open(saved) as file:
+        assert file.read() == b"pixels"
+    storage.delete(saved)
+    assert not storage.exists(saved)
+
+
+def test_a_stored_file_is_neither_public_nor_overwritten(bucket):
+    client, name = bucket
+    storage = storages["default"]
+    first = storage.save("cell.png", ContentFile(b"first"))
+    second = storage.save("cell.png", ContentFile(b"second"))
+    assert first != second
+    grants = client.get_object_acl(Bucket=name, Key=first)["Grants"]
+    assert not [grant for grant in grants if "AllUsers" in grant["Grantee"].get("URI", "")]
+    assert "Signature=" in storage.url(first)
