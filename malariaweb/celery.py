@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 import warnings
 from typing import Any
 
@@ -25,9 +26,9 @@ app.autodiscover_tasks()
 
 
 def send_sweep() -> None:
-    """Sent, not run here: it then waits its turn, so whatever was queued before it is not lost."""
+    """Sent, not run here: it waits its turn, so what was sent before it and still waits is lost."""
     try:
-        app.send_task("diagnosis.tasks.sweep", expires=4 * settings.SWEEP_SECONDS)
+        app.send_task("diagnosis.tasks.sweep", [time.time()])
     except OperationalError as error:
         logger.warning("The broker took no sweep, the next one follows: %s", error)
 
