@@ -6,6 +6,7 @@ meets the same pixels everywhere.
 
 import io
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,36 +16,38 @@ from PIL import Image, ImageCms, ImageOps
 
 from ml.limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, UnreadableImage
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF", "HEIF")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "HEIF")
+"""What strangers may send; the rest of Pillow is for data of one's own."""
 FORMAT_NAMES = "PNG, JPEG, TIFF, BMP, WebP, AVIF or HEIC"
+SIGNATURES = rb"\x89PNG|\xff\xd8\xff|II\*\0|MM\0\*|GIF8|RIFF....WEBP|....ftyp(avi|hei|hev|mif)"
 
 pillow_heif.register_heif_opener()
 # Our own limit is lower and is read from the header; Pillow's would only print a warning.
 Image.MAX_IMAGE_PIXELS = None
+# What is wrong with a file is said once, in a sentence; damaged metadata are no concern.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def read_image(source: bytes | Path) -> Image.Image:
+def read_image(source: bytes | Path, formats: tuple[str, ...] | None = FORMATS) -> Image.Image:
     """Decode a file into an upright RGB image with 8 bits a channel and no metadata.
 
-    Transparent parts come out white. Raises UnreadableImage with the reason in words.
+    Transparent parts come out white. `formats` None takes every format that Pillow knows.
+    Raises UnreadableImage with the reason in words.
     """
     data = source if isinstance(source, bytes) else _read_file(source)
     _check_bytes(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             _check_header(image)
+            deep = _is_deep_colour(image)
             image.load()
+            if deep and _is_dim(image):
+                return _deep_colour(data)
             return _plain(_to_rgb(_upright(image)))
     except UnreadableImage:
         raise
-    except Image.UnidentifiedImageError:
-        raise UnreadableImage(
-            "not-an-image", f"This is not an image we can read ({FORMAT_NAMES})."
-        ) from None
-    except MemoryError:
-        raise UnreadableImage("too-heavy", "Decoding this image takes too much memory.") from None
     except Exception as error:
-        raise _broken(error) from None
+        raise _in_words(error, data) from None
 
 
 def _read_file(path: Path) -> bytes:
@@ -60,10 +63,11 @@ def _check_bytes(data: bytes) -> None:
         raise UnreadableImage("empty", "The file is empty.")
     if len(data) > MAX_BYTES:
         raise UnreadableImage("too-large", f"The file is larger than {MAX_BYTES // 10**6} MB.")
-    if re.match(
-        rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg\b", data[:4096], re.S
-    ):
+    head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"<") and re.search(rb"<(\w+:)?svg\b", head):
         raise UnreadableImage("svg", "This is an SVG drawing, not a photograph.")
+    if data.startswith(b"\x89PNG") and b"IEND" not in data:
+        raise _cut_off()
 
 
 def _check_header(image: Image.Image) -> None:
@@ -92,12 +96,22 @@ def _has_second_frame(image: Image.Image) -> bool:
     return getattr(image, "n_frames", 1) > 1
 
 
-def _broken(error: Exception) -> UnreadableImage:
-    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+def _in_words(error: Exception, data: bytes) -> UnreadableImage:
+    if isinstance(error, MemoryError):
+        return UnreadableImage("too-heavy", "Decoding this image takes too much memory.")
+    if isinstance(error, Image.UnidentifiedImageError) and not re.match(SIGNATURES, data, re.S):
         return UnreadableImage(
-            "truncated", "The file is cut off: it did not arrive whole. Send it again."
+            "not-an-image", f"This is not an image we can read ({FORMAT_NAMES})."
         )
-    return UnreadableImage("broken", "The file is damaged: its picture cannot be decoded.")
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return _cut_off()
+    return UnreadableImage("broken", "The file is damaged or cut off: it cannot be decoded.")
+
+
+def _cut_off() -> UnreadableImage:
+    return UnreadableImage(
+        "truncated", "The file is cut off: it did not arrive whole. Send it again."
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -109,29 +123,48 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _on_white(image.convert("RGBA"))
-    if profile := image.info.get("icc_profile"):
-        return _to_srgb(image, profile)
-    return image.convert("RGB")
+        return _eight_bits(np.asarray(image)).convert("RGB")
+    profile = image.info.get("icc_profile")
+    if image.has_transparency_data or image.mode == "LA":
+        image = _on_white(image.convert("RGBA"))
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    return _to_srgb(image, profile) if profile else image.convert("RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey to 8 bits: the full scale is the smallest of 8, 12, 16 bits that holds the values.
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether each colour has 16 bits in the file; once loaded, Pillow keeps the upper 8."""
+    return image.mode == "RGB" and ";16" in str(getattr(image, "tile", ""))
+
+
+def _is_dim(image: Image.Image) -> bool:
+    return bool(np.asarray(image).max() < 16)
+
+
+def _deep_colour(data: bytes) -> Image.Image:
+    """Cameras of microscopes write 12 bits in 16: all of the picture is in what Pillow drops."""
+    import cv2
+
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode what Pillow did")
+    return _eight_bits(pixels[..., ::-1])
+
+
+def _eight_bits(values: np.ndarray) -> Image.Image:
+    """Deep pixels to 8 bits: the full scale is the smallest of 8, 12, 16 bits that holds them.
 
     Floating-point pixels count as 0 to 1 where none is above 1.
     """
-    values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
         raise UnreadableImage("not-a-photograph", "Its pixel values are not those of a photograph.")
-    if image.mode == "F" and values.max() <= 1:
-        scale = 255.0
+    if values.dtype.kind == "f" and values.max() <= 1:
+        values = np.rint(values * 255)
     else:
-        scale = next(
-            s for limit, s in ((255, 1), (4095, 1 / 16), (65535, 1 / 256)) if values.max() <= limit
+        values = values // next(
+            step for limit, step in ((255, 1), (4095, 16), (65535, 256)) if values.max() <= limit
         )
-    return Image.fromarray((values * scale).astype(np.uint8))
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
