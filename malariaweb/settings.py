@@ -277,7 +277,9 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # Two lines for each task, every few seconds
+        # To every HEAD request it says that Django's body was dropped, as it should be.
+        "gunicorn.http.wsgi": {"level": "ERROR"},
+        # Two lines for each task, every few seconds.
         "celery.worker.strategy": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
         "celery.app.trace": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},

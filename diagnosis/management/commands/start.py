@@ -16,9 +16,11 @@ from diagnosis.supervisor import supervise
 
 class Command(BaseCommand):
     help = "Prepares this installation and runs the site, web and worker, until Ctrl-C."
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.refuse_busy_port()
+        self.check(display_num_errors=False)
         call_command("prepare", stdout=self.stdout, stderr=self.stderr)
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         os.chdir(settings.BASE_DIR)
