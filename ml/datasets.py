@@ -61,11 +61,13 @@ def find_examples(folder: Path, groups: Path | None = None) -> list[Example]:
         if not files:
             raise DataError(f"{folder / FOLDERS[name]} holds no images.")
         examples += [Example(path, label, slide_of(path, slides)) for path in files]
+    if groups and not any(example.slide for example in examples):
+        raise DataError(f"The grouping {groups} names none of the images in {folder}.")
     return examples
 
 
 def _class_folder(folder: Path, name: str) -> Path:
-    for child in sorted(folder.iterdir()):
+    for child in (folder / name, *sorted(folder.iterdir())):
         if child.is_dir() and child.name.lower() == name.lower():
             return child
     raise DataError(
@@ -74,7 +76,11 @@ def _class_folder(folder: Path, name: str) -> Path:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_ignored(path))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path, folder))
+
+
+def _counts(path: Path, folder: Path) -> bool:
+    return not any(is_ignored(Path(part)) for part in path.relative_to(folder).parts)
 
 
 def slide_of(path: Path, slides: dict[str, str] | None = None) -> str | None:
@@ -87,16 +93,17 @@ def slide_of(path: Path, slides: dict[str, str] | None = None) -> str | None:
 def read_groups(path: Path) -> dict[str, str]:
     """A CSV whose first two columns are file name and slide; a header line does no harm."""
     try:
-        with path.open(newline="") as file:
-            return {row[0].strip(): row[1].strip() for row in csv.reader(file) if len(row) >= 2}
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if len(row) >= 2]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The grouping {path} cannot be read: {error}.") from None
+    return {Path(row[0].strip()).name: row[1].strip() for row in rows}
 
 
 def read_slides(path: Path) -> set[str]:
     """One slide a line."""
     try:
-        return set(path.read_text().split())
+        return set(path.read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The list of slides {path} cannot be read: {error}.") from None
 
@@ -124,19 +131,28 @@ def hold_out(examples: Sequence[Example], slides: Set[str]) -> tuple[list[Exampl
 def split(
     examples: Sequence[Example], share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """(training, validation): whole groups, drawn apart from infected and parasite-free ones."""
+    """(training, validation): whole groups, drawn apart from infected and parasite-free ones.
+
+    DataError where this leaves a side without one of the classes.
+    """
     chosen = set()
     for groups in _strata(examples):
         order = np.random.default_rng(seed).permutation(len(groups))
-        count = max(1, round(share * len(groups)))
-        if count >= len(groups):
-            raise DataError(
-                "There are too few slides to set some aside for validation: "
-                "each class needs at least two."
-            )
+        count = min(max(1, round(share * len(groups))), len(groups) - 1)
         chosen |= {groups[index] for index in order[:count]}
     training = [example for example in examples if group_of(example) not in chosen]
-    return training, [example for example in examples if group_of(example) in chosen]
+    validation = [example for example in examples if group_of(example) in chosen]
+    for side in (training, validation):
+        require_both_classes([example.label for example in side])
+    return training, validation
+
+
+def require_both_classes(labels: Iterable[int]) -> None:
+    if len(set(labels)) < len(CLASSES):
+        raise DataError(
+            "There are too few slides to set some aside for validation: "
+            "each class needs readable images of at least two."
+        )
 
 
 def fold_slides(examples: Sequence[Example], folds: int, seed: int) -> list[set[str]]:
@@ -180,7 +196,7 @@ def load(
     progress: Callable[[int, int], None] = lambda done, total: None,
     threads: int = 4,
 ) -> Pixels:
-    """Decode every example once into memory (48 KB each at 128 px).
+    """Decode every example, in any format of Pillow, once into memory (48 KB each at 128 px).
 
     Files that cannot be read are left out and listed; DataError when they are more than a tenth.
     """
@@ -189,7 +205,7 @@ def load(
 
     def decode(index: int) -> None:
         try:
-            images[index] = resized(read_image(examples[index].path), size)
+            images[index] = resized(read_image(examples[index].path, formats=None), size)
         except UnreadableImage as error:
             failures[index] = str(error)
 
