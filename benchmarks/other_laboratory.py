@@ -3,8 +3,9 @@
     python -m benchmarks.other_laboratory FOLDER [--model NAME_OR_DIR]
 
 FOLDER holds `images/` and `annotations.json`, a list of
-`{"image", "cells": [{"type", "box": [x, y, w, h]}]}` in pixels. Every whole box becomes one crop; red blood cells count as uninfected, cells marked
-difficult are left out, the rest are parasitized (gametocytes too). Intervals are by field.
+`{"image", "cells": [{"type", "box": [x, y, w, h]}]}` in pixels. Every whole box becomes one crop;
+red blood cells count as uninfected, cells marked difficult are left out, the rest are parasitized
+(gametocytes too). Intervals are by field.
 """
 
 import argparse

@@ -21,6 +21,9 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "HEIF")
 FORMAT_NAMES = "PNG, JPEG, TIFF, BMP, WebP, AVIF or HEIC"
 SIGNATURES = rb"\x89PNG|\xff\xd8\xff|II\*\0|MM\0\*|GIF8|RIFF....WEBP|....ftyp(avi|hei|hev|mif)"
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 pillow_heif.register_heif_opener()
 # Our own limit is lower and is read from the header; Pillow's would only print a warning.
 Image.MAX_IMAGE_PIXELS = None

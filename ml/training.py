@@ -17,10 +17,9 @@ from torch import Generator, Tensor
 
 from ml.augmentation import Augmentation
 from ml.datasets import Pixels
+from ml.images import IMAGENET_MEAN, IMAGENET_STD
 from ml.network import CellNet, new_network
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.csv"
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4

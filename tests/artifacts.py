@@ -10,9 +10,8 @@ from ml.datasets import CLASSES
 from ml.decisions import Thresholds
 from ml.drawing import draw_cell
 from ml.engines import OnnxRuntime
-from ml.images import resized
+from ml.images import IMAGENET_MEAN, IMAGENET_STD, resized
 from ml.predictor import Predictor
-from ml.training import IMAGENET_MEAN, IMAGENET_STD
 
 SIZE = 64
 
