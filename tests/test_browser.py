@@ -1,0 +1,267 @@
+"""The whole job in a real browser, against the real web server and a real worker."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from ml.drawing import draw_cell
+from tests.conftest import missing
+from tests.servers import Site
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+PASSWORD = "a long enough password"
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PATIENCE = 60_000
+REGISTER = "from diagnosis import registry; registry.register({!r}, activate=True)"
+EXPECTED = re.compile(r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 404")
+ASKING = re.compile("every")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, trained_model):
+    site = Site(tmp_path_factory.mktemp("browser"))
+    site.manage("prepare")
+    site.manage("shell", "-v", "0", "-c", REGISTER.format(str(trained_model)))
+    site.start_web()
+    site.start_worker()
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    program = CHROMIUM if os.path.exists(CHROMIUM) else shutil.which("chromium")
+    if not program:
+        missing("chromium is not installed")
+    # Closed with the module: while it lives, Django takes this thread for an asynchronous one.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What a page should never do: ask another host, complain, or break the site's own rules."""
+
+    def __init__(self, page: Page) -> None:
+        self.hosts: set[str] = set()
+        self.complaints: list[str] = []
+        page.on("request", self.note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self.listen)
+
+    def note(self, request) -> None:
+        if urlsplit(request.url).scheme not in ("data", "blob"):
+            self.hosts.add(urlsplit(request.url).netloc)
+
+    def listen(self, message) -> None:
+        if message.type in ("error", "warning") and not EXPECTED.search(message.text):
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def open_page(site, chromium):
+    contexts, watches = [], []
+
+    def new(**options) -> Page:
+        contexts.append(chromium.new_context(base_url=site.url, viewport=WIDE, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        watches.append(Watch(page))
+        return page
+
+    expect.set_options(timeout=PATIENCE)
+    yield new
+    for context in contexts:
+        context.close()
+    for watch in watches:
+        assert watch.hosts <= {urlsplit(site.url).netloc}
+        assert watch.complaints == []
+
+
+@pytest.fixture(scope="module")
+def ada(site, chromium):
+    """The cookies of somebody who signed up."""
+    with chromium.new_context(base_url=site.url) as context:
+        sign_up(context.new_page(), "ada")
+        return context.storage_state()
+
+
+def sign_up(page: Page, name: str) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Make an account").click()
+    page.locator("[name=username]").fill(name)
+    page.locator("[name=password1]").fill(PASSWORD)
+    page.locator("[name=password2]").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Your first slide")).to_be_visible()
+
+
+def drawn(folder: Path, *seeds: int) -> list[Path]:
+    paths = [folder / f"cell-{seed}.png" for seed in seeds]
+    for seed, path in zip(seeds, paths, strict=True):
+        draw_cell(seed, parasitized=seed % 2 == 1).save(path)
+    return paths
+
+
+def not_an_image(folder: Path) -> Path:
+    path = folder / "letter.jpg"
+    path.write_text("Dear colleague")
+    return path
+
+
+def has_no_sideways_scroll(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_main_job(open_page, tmp_path):
+    page = open_page()
+    sign_up(page, "grace")
+
+    page.get_by_role("link", name="New slide").first.click()
+    page.locator("[name=code]").fill("KSM-2026-1")
+    page.locator("input[type=file]").set_input_files(
+        [*drawn(tmp_path, 1, 2, 3), not_an_image(tmp_path)]
+    )
+    expect(page.locator(".file")).to_have_count(4)
+    expect(page.locator(".file-picture img")).to_have_count(3)
+    page.get_by_role("button", name="Upload").click()
+    refused = page.locator(".file.refused")
+    expect(refused).to_contain_text("letter.jpg")
+    expect(refused).to_contain_text("not an image")
+    expect(page.locator(".file.done")).to_have_count(3)
+
+    page.get_by_role("link", name="Open the slide").click()
+    expect(page.locator(".cell")).to_have_count(3)
+    expect(page.locator(".cell.waiting")).to_have_count(0)
+    expect(page.locator("#results")).not_to_have_attribute("hx-trigger", ASKING)
+    expect(page.locator(".cell .probability")).to_have_count(3)
+    expect(page.locator("#verdict")).to_contain_text("Research use only")
+
+    page.get_by_role("link", name="Slides", exact=True).first.click()
+    page.get_by_label("Code, note or file").fill("2026-1")
+    expect(page).to_have_url(re.compile("q=2026-1"))
+    expect(page.get_by_role("link", name="KSM-2026-1")).to_be_visible()
+
+    page.locator("summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="A second pair of eyes")).to_be_visible()
+    page.goto("/slides/")
+    expect(page).to_have_url(re.compile("/accounts/login/"))
+
+
+def test_results_fill_in_while_the_page_is_open(open_page, ada, site, tmp_path):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("WATCHED")
+    for worker in list(site.workers):
+        site.kill_worker(worker)
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 11, 12))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".cell.waiting")).to_have_count(2)
+    more = page.locator("#files")
+    more.scroll_into_view_if_needed()
+    before = page.evaluate("window.scrollY")
+    page.evaluate("window.stays = true")
+
+    site.start_worker()
+    expect(page.locator(".cell.waiting")).to_have_count(0)
+    expect(page.locator("#announcement")).to_contain_text("All images read")
+    assert page.evaluate("window.stays") is True
+    assert abs(page.evaluate("window.scrollY") - before) < 200
+
+    page.get_by_role("button", name="All heatmaps").click()
+    expect(page.locator(".cell img.heat")).to_have_count(2)
+    more.set_input_files(drawn(tmp_path, 13))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
+    expect(page.locator(".cell img.heat")).to_have_count(3)
+
+
+def test_images_are_seen_large_by_mouse_and_keyboard(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("LARGE")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 21, 22))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".cell:not(.waiting)")).to_have_count(2)
+    page.locator(".cell .photo").first.click()
+    viewer = page.locator("#viewer")
+    expect(viewer).to_contain_text("1 of 2")
+    page.keyboard.press("ArrowRight")
+    expect(viewer).to_contain_text("2 of 2")
+    page.keyboard.press("h")
+    expect(viewer.locator("img.heat")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    expect(page.locator(".cell .photo").nth(1)).to_be_focused()
+
+
+def test_a_lost_file_is_kept_and_sent_again(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("LINE-DROPS")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 31, 32))
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_text("Nothing was sent yet; the files are still here")).to_be_visible()
+    page.context.set_offline(False)
+
+    page.route("**/images/", lambda route: route.abort("connectionreset"), times=1)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".file.lost")).to_have_count(1)
+    expect(page.locator(".file.lost")).to_contain_text("The connection was lost")
+    page.get_by_role("button", name="Send again").click()
+    expect(page).to_have_url(re.compile("/slides/[0-9a-f-]{36}/"))
+    expect(page.locator(".cell")).to_have_count(2)
+
+
+def test_without_javascript_a_plain_form_does_it(open_page, ada, tmp_path):
+    page = open_page(java_script_enabled=False, storage_state=ada)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("PLAIN")
+    page.locator("input[type=file]").set_input_files([*drawn(tmp_path, 41), not_an_image(tmp_path)])
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_text("1 of 2 files received")).to_be_visible()
+    expect(page.get_by_text("letter.jpg: This is not an image")).to_be_visible()
+    expect(page.locator(".cell")).to_have_count(1)
+
+
+def test_light_or_dark_is_remembered_from_the_first_paint(open_page):
+    page = open_page(color_scheme="light")
+    page.goto("/")
+    page.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert 'data-theme="dark"' in page.request.get("/").text()
+    page.get_by_role("button", name="Light or dark").click()
+    assert "data-theme" not in page.request.get("/").text().partition(">")[2][:40]
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_nothing_scrolls_sideways(open_page, ada, tmp_path, viewport):
+    page = open_page()
+    page.set_viewport_size(viewport)
+    for address in ("/", "/accounts/login/", "/accounts/signup/", "/nowhere/"):
+        page.goto(address)
+        assert has_no_sideways_scroll(page), address
+    page = open_page(storage_state=ada)
+    page.set_viewport_size(viewport)
+    page.goto("/slides/new/")
+    long = tmp_path / f"{'a-very-long-name-' * 8}.png"
+    drawn(tmp_path, 51)[0].rename(long)
+    page.locator("[name=code]").fill(f"X{viewport['width']}".ljust(40, "X"))
+    page.locator("[name=note]").fill("word " * 50)
+    page.locator("input[type=file]").set_input_files(long)
+    assert has_no_sideways_scroll(page)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".cell:not(.waiting)")).to_have_count(1)
+    assert has_no_sideways_scroll(page)
+    for address in ("/slides/", "/model/", "/laboratories/", "/accounts/password/change/"):
+        page.goto(address)
+        assert has_no_sideways_scroll(page), address
