@@ -220,6 +220,12 @@ function showErrors(errors = {}) {
   form.querySelector('[aria-invalid="true"]')?.focus();
 }
 
+function whyNot(error) {
+  if (error.fields) return "Nothing was sent yet: look at what is marked above.";
+  if (error instanceof TypeError) return "The connection was lost. Nothing was sent yet; the files are still here.";
+  return error.message || "The server could not take it just now. The files are still here.";
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (!count("waiting")) return void (part("text-total").textContent = "Choose at least one photograph.");
@@ -230,9 +236,7 @@ form.addEventListener("submit", async (event) => {
     pump();
   } catch (error) {
     showErrors(error.fields);
-    part("text-total").textContent = error.fields
-      ? "Nothing was sent yet: look at what is marked above."
-      : error.message || "The connection was lost. Nothing was sent yet; the files are still here.";
+    part("text-total").textContent = whyNot(error);
   }
 });
 
