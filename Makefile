@@ -1,7 +1,7 @@
 # make run    the site, on this machine: http://localhost:8000 (make run PORT=8080 for another port)
 # make test   everything the tests need, then linters and tests
 # make lint   the linters alone
-# make bench  the benchmarks
+# make bench  the history page over 100,000 predictions; benchmarks/README.md has more
 # make install, make install-all   only install: what the site needs; what training and tests need
 
 BIN := .venv/bin
@@ -23,7 +23,7 @@ lint: .venv/dev.stamp
 	$(BIN)/mypy
 
 bench: .venv/dev.stamp
-	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+	$(BIN)/python -m benchmarks.history
 
 install: .venv/serve.stamp
 

@@ -29,7 +29,7 @@ def send_sweep() -> None:
     """Sent, not run here: it waits its turn, so what was sent before it and still waits is lost."""
     try:
         app.send_task("diagnosis.tasks.sweep", [time.time()])
-    except OperationalError as error:
+    except (OperationalError, OSError) as error:
         logger.warning("The broker took no sweep, the next one follows: %s", error)
 
 

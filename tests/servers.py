@@ -63,9 +63,9 @@ def stop(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[str]:
+def redis_server(port: int = 0) -> Iterator[str]:
     """Its address."""
-    program, port = shutil.which("redis-server"), free_port()
+    program, port = shutil.which("redis-server"), port or free_port()
     if not program:
         raise Missing("redis-server is not installed")
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
