@@ -259,11 +259,3 @@ def test_the_example_lists_every_variable_and_no_other():
     listed = re.findall(r"^#([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.M)
     assert len(listed) == len(set(listed))
     assert set(listed) == names_read()
-
-
-def test_the_readme_explains_every_variable():
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        pytest.skip("there is no README.md yet")
-    words = set(re.findall(r"`([A-Z][A-Z0-9_]*)`", readme.read_text()))
-    assert names_read() <= words

@@ -1,0 +1,230 @@
+"""The README is run: every command in it, in order, in one copy of the project.
+
+Blocks follow each other as they do for a reader, so run this module whole. A block after
+`<!-- not run: REASON -->` is a skipped test with that reason; that its options exist is tested.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.core.management import load_command_class
+from PIL import Image, ImageChops
+
+from ml.drawing import draw_cell
+from tests.servers import ROOT, clean_environment, free_port, wait_for
+
+README = (ROOT / "README.md").read_text()
+FENCE = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^>]+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)```\n", re.S
+)
+SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 2
+DEEP_STAIN = (90, 70, 150)
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    reason: str
+
+    def __str__(self) -> str:
+        return " ".join(self.text.splitlines()[-1].split()[:4])
+
+
+BLOCKS = [Block(f["language"], f["text"], f["reason"] or "") for f in FENCE.finditer(README)]
+RUN = [block for block in BLOCKS if block.language in ("sh", "python", "sql")]
+
+
+class Copy:
+    """The project as a reader has it: no settings, everything installed, and some drawn cells."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.log = folder / "malariaweb", folder / "log"
+        self.port, self.postgres, self.said = free_port(), "", ""
+        copy_project(self.root)
+        link_environment(self.root / ".venv")
+        draw_cells(self.root / "cell_images")
+        (self.root / "test_slides.txt").write_text("\n".join(TEST_SLIDES))
+        draw_cell(1, parasitized=True).save(self.root / "cell.png")
+        self.make_pullable(folder / "upstream")
+
+    def make_pullable(self, upstream: Path) -> None:
+        commit = (
+            f"git -C {upstream} -c user.name=Somebody -c user.email=somebody@localhost "
+            "commit --quiet --allow-empty --message"
+        )
+        self.sh(f"git init --quiet --initial-branch main {upstream} && {commit} first")
+        self.sh(f"git init --quiet && git remote add origin {upstream} && git fetch --quiet")
+        self.sh("git checkout --quiet -b main --track origin/main")
+        self.sh(f"touch {upstream}/news && git -C {upstream} add news && {commit} news")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        values = clean_environment(PORT=str(self.port), PYTHONUNBUFFERED="1")
+        for name in ("ENV_FILE", "MAKEFLAGS", "MAKELEVEL", "VIRTUAL_ENV"):
+            values.pop(name, None)
+        return values
+
+    def here(self, script: str) -> list[str]:
+        """With a port and a database server that there are on this machine."""
+        script = re.sub(r"\bPORT=\d+", f"PORT={self.port}", script)
+        return ["sh", "-e", "-c", script.replace("localhost:5432", self.postgres)]
+
+    def sh(self, script: str) -> str:
+        done = subprocess.run(
+            self.here(script),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    def sql(self, script: str) -> None:
+        with psycopg.connect(f"postgres://tester@{self.postgres}/postgres") as connection:
+            connection.autocommit = True
+            for statement in script.strip().split(";\n"):
+                connection.execute(statement.encode())
+
+    def run_until_ctrl_c(self, script: str) -> None:
+        self.port = free_port()
+        with self.log.open("wb") as log:
+            process = subprocess.Popen(
+                self.here(script),
+                cwd=self.root,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_for(lambda: process.poll() is not None or self.is_up(script), script, log=self.log)
+        assert process.poll() is None, self.log.read_text()
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+        wait_for(lambda: not self.processes(), "the end of all processes", 60, self.log)
+        self.said += self.log.read_text()
+
+    def is_up(self, script: str) -> bool:
+        command = script.splitlines()[-1]
+        web = "celery" in command or self.answers()
+        return web and ("gunicorn" in command or " ready.\n" in self.log.read_text())
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://localhost:{self.port}/", timeout=30) as page:
+                return b"Research use only" in page.read()
+        except OSError:
+            return False
+
+    def processes(self) -> list[int]:
+        """All that run in this copy."""
+        found = []
+        for link in Path("/proc").glob("[0-9]*/cwd"):
+            try:
+                if Path(os.readlink(link)).is_relative_to(self.root):
+                    found.append(int(link.parent.name))
+            except OSError:
+                continue
+        return found
+
+
+def copy_project(target: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.splitlines()):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target / name)
+
+
+def link_environment(target: Path) -> None:
+    """The one these tests run in; the stamps say that it is complete."""
+    target.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.suffix != ".stamp":
+            (target / path.name).symlink_to(path)
+    for name in ("serve.stamp", "dev.stamp"):
+        (target / name).touch()
+
+
+def draw_cells(folder: Path) -> None:
+    """So unlike each other that a network parts them after few steps."""
+    number = 0
+    for name, parasitized in (("Parasitized", True), ("Uninfected", False)):
+        (folder / name).mkdir(parents=True)
+        for slide in [*range(1, SLIDES + 1)] * CELLS_OF_A_KIND:
+            number += 1
+            cell = draw_cell(number, parasitized)
+            if parasitized:
+                cell = ImageChops.multiply(cell, Image.new("RGB", cell.size, DEEP_STAIN))
+            cell.save(folder / name / f"C{slide}P{slide}ThinF_IMG_1_cell_{number}.png")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    copy = Copy(tmp_path_factory.mktemp("readme"))
+    yield copy
+    for pid in copy.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("block", RUN, ids=str)
+def test_it_runs(block, copy, request):
+    if block.reason:
+        pytest.skip(block.reason)
+    if block.language == "sql" or "5432" in block.text:
+        copy.postgres = urlsplit(request.getfixturevalue("postgres_server")).netloc.split("@")[-1]
+    if block.language == "sql":
+        copy.sql(block.text)
+    elif block.language == "python":
+        copy.sh(f".venv/bin/python -c {shlex.quote(block.text)}")
+    elif re.match(r"make run|.*/gunicorn|.*/celery", block.text.splitlines()[-1]):
+        copy.run_until_ctrl_c(block.text)
+    else:
+        copy.sh(block.text)
+
+
+def test_the_first_account_is_made_once_and_survives_the_restored_backup(copy):
+    assert len(re.findall(r"password +[a-z0-9-]{19}\n", copy.said)) == 1
+
+
+def test_the_rows_move_to_postgresql(copy):
+    if not copy.postgres:
+        pytest.skip("no PostgreSQL server")
+    with psycopg.connect(f"postgres://malaria@{copy.postgres}/malaria") as connection:
+        row = connection.execute("SELECT username FROM auth_user").fetchall()
+    assert row == [("admin",)]
+
+
+@pytest.mark.parametrize("block", [block for block in RUN if block.reason], ids=str)
+def test_what_is_not_run_has_no_unknown_options(block, copy):
+    copy.sh(f"sh -n -c {shlex.quote(block.text)}")
+    for line in block.text.splitlines():
+        program, *words = shlex.split(line)
+        if program == "make":
+            copy.sh(f"make --dry-run {shlex.join(words)}")
+        elif words[0] == "manage.py":
+            command = load_command_class("diagnosis", words[1])
+            command.create_parser("manage.py", words[1]).parse_args(words[2:])
+        else:
+            assert program in ("git", "cp")
