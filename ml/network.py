@@ -53,7 +53,9 @@ def new_network(weights: str | Path = "none") -> CellNet:
     state = _imagenet() if str(weights) == "imagenet" else _from_file(Path(weights))
     own = network.state_dict()
     fitting = {
-        k: v.to(own[k].dtype) for k, v in state.items() if k in own and v.shape == own[k].shape
+        name: value.to(own[name].dtype)
+        for name, value in state.items()
+        if name in own and isinstance(value, Tensor) and value.shape == own[name].shape
     }
     missing = [name for name in own if name not in fitting and not name.startswith("fc.")]
     if missing:
