@@ -91,6 +91,7 @@ class Tally:
         return [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
 
 
+CHANGED_AT_ONCE = 100
 COUNTS = [field.name for field in fields(Tally) if field.name != "total"]
 
 
@@ -118,7 +119,7 @@ def recount(slide_ids: Collection[UUID]) -> None:
     slides = list(chosen.select_for_update(no_key=True))
     counted = _count([slide.pk for slide in slides])
     changed = [slide for slide in slides if _take_over(slide, counted[slide.pk])]
-    Slide.objects.bulk_update(changed, COUNTS)
+    Slide.objects.bulk_update(changed, COUNTS, batch_size=CHANGED_AT_ONCE)
 
 
 def _take_over(slide: Slide, tally: Tally) -> bool:

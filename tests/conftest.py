@@ -9,6 +9,8 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
                    .url .var .env .manage("command", ...) .start_worker() .kill_worker() .log;
                    `live_stack(start=False)` leaves starting to the test (.start(workers=2))
 
+    real_database  the test on both: a migrated SQLite file and PostgreSQL, in place of the test
+                   database and with autocommit, for threads and other processes
     trained_model  the folder of an artifact: a real ResNet34 with random weights, one a session
 
 Servers of a module's or session's own: tests.servers has the plain functions and classes.
@@ -23,6 +25,13 @@ import redis
 
 from tests import servers
 from tests.artifacts import random_artifact
+from tests.databases import (  # noqa: F401
+    migrated_postgres,
+    migrated_sqlite,
+    postgres_copy,
+    real_database,
+    sqlite_file,
+)
 
 
 @pytest.fixture(autouse=True)
