@@ -1,5 +1,6 @@
 """How gunicorn serves the site; it reads this by itself: `gunicorn malariaweb.wsgi`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,6 @@ loglevel = "warning"
 
 
 def when_ready(server: Any) -> None:
-    """At the level that is always shown: it is what whoever starts the site waits for."""
     address = settings.SITE_URL or f"http://localhost:{settings.PORT}"
-    server.log.warning("The site is ready at %s", address)
+    sys.stdout.write(f"The site is ready at {address}\n")
+    sys.stdout.flush()
