@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 from ml.drawing import draw_cell
@@ -19,7 +20,9 @@ PASSWORD = "a long enough password"
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 60_000
 REGISTER = "from diagnosis import registry; registry.register({!r}, activate=True)"
-EXPECTED = re.compile(r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 404")
+EXPECTED = re.compile(
+    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 404|Failed to fetch"
+)
 ASKING = re.compile("every")
 
 
@@ -241,6 +244,52 @@ def test_light_or_dark_is_remembered_from_the_first_paint(open_page):
     assert 'data-theme="dark"' in page.request.get("/").text()
     page.get_by_role("button", name="Light or dark").click()
     assert "data-theme" not in page.request.get("/").text().partition(">")[2][:40]
+
+
+def test_a_lost_connection_is_said_while_results_are_awaited(open_page, ada, site, tmp_path):
+    page = open_page(storage_state=ada)
+    for worker in list(site.workers):
+        site.kill_worker(worker)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("AWAITED")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 61))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".cell.waiting")).to_have_count(1)
+    page.context.set_offline(True)
+    expect(page.get_by_text("The connection is lost")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_text("The connection is lost")).to_be_hidden()
+    site.start_worker()
+    expect(page.locator(".cell.waiting")).to_have_count(0)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, colours):
+    options = {"base_url": site.url, "color_scheme": colours, "viewport": WIDE}
+    # The checker itself breaks the site's content security policy.
+    with chromium.new_context(**options, storage_state=ada, bypass_csp=True) as context:
+        page = context.new_page()
+        page.goto("/slides/new/")
+        page.locator("[name=code]").fill(f"RULES-{colours}")
+        page.locator("input[type=file]").set_input_files(drawn(tmp_path, 71, 72, 73, 74))
+        page.get_by_role("button", name="Upload").click()
+        expect(page.locator(".cell:not(.waiting)")).to_have_count(4)
+        assert violations(page) == []
+        page.locator(".cell .photo").first.click()
+        assert violations(page) == []
+        for address in ("/slides/", "/slides/?q=nowhere", "/slides/new/", "/model/", "/nowhere/"):
+            page.goto(address)
+            assert violations(page) == []
+    with chromium.new_context(**options, bypass_csp=True) as context:
+        page = context.new_page()
+        page.goto("/")
+        assert violations(page) == []
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response
+    assert len(found["passes"]) > 10
+    return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found["violations"]]
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])

@@ -1,4 +1,4 @@
-// On every page: light or dark, and menus that close.
+// On every page: light or dark, menus that close, a word when the connection is lost.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
@@ -35,3 +35,8 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+
+// A page that fills in by itself says when it cannot; the next answer takes the word back.
+const lineDown = document.querySelector("[data-line-down]");
+document.addEventListener("htmx:error", () => (lineDown.hidden = false));
+document.addEventListener("htmx:before:response", () => (lineDown.hidden = true));
