@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -35,6 +35,8 @@ class ImagesForm(forms.Form):
 class SlideForm(forms.ModelForm):
     """A new slide of one of the person's laboratories; most people have one and never choose."""
 
+    stain = forms.ChoiceField(choices=[("", "Not given"), *Stain.choices], required=False)
+
     class Meta:
         model = Slide
         fields = ("laboratory", "code", "stain", "note")
@@ -43,13 +45,13 @@ class SlideForm(forms.ModelForm):
     def __init__(self, *args: Any, user: access.Visitor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.instance.created_by = user
-        self.fields["stain"].choices = [("", "Not given"), *Stain.choices]
         laboratories = list(access.laboratories_for(user)[:2])
         if len(laboratories) == 1:
             self.instance.laboratory = laboratories[0]
             del self.fields["laboratory"]
         else:
-            self.fields["laboratory"].queryset = access.laboratories_for(user)
+            choice = cast(forms.ModelChoiceField, self.fields["laboratory"])
+            choice.queryset = access.laboratories_for(user)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

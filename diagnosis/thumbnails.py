@@ -1,8 +1,9 @@
 """A photograph small enough for a grid of many."""
 
 import io
-from typing import BinaryIO
+from typing import IO
 
+from django.core.files import File
 from PIL import Image
 
 SIDE = 320
@@ -12,7 +13,7 @@ def is_needed(width: int, height: int) -> bool:
     return max(width, height) > 1.5 * SIDE
 
 
-def thumbnail(file: BinaryIO) -> bytes:
+def thumbnail(file: IO[bytes] | File[bytes]) -> bytes:
     small = io.BytesIO()
     with Image.open(file) as image:
         image.thumbnail((SIDE, SIDE), reducing_gap=3)

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Request, expect, sync_playwright
 
 from ml.drawing import draw_cell
 from tests.conftest import missing
@@ -59,11 +60,11 @@ class Watch:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self.listen)
 
-    def note(self, request) -> None:
+    def note(self, request: Request) -> None:
         if urlsplit(request.url).scheme not in ("data", "blob"):
             self.hosts.add(urlsplit(request.url).netloc)
 
-    def listen(self, message) -> None:
+    def listen(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not EXPECTED.search(message.text):
             self.complaints.append(message.text)
 
@@ -72,7 +73,7 @@ class Watch:
 def open_page(site, chromium):
     contexts, watches = [], []
 
-    def new(**options) -> Page:
+    def new(**options: Any) -> Page:
         contexts.append(chromium.new_context(base_url=site.url, viewport=WIDE, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)

@@ -17,6 +17,12 @@ class SignedInRequest(HttpRequest):
     user: User
 
 
+class Asked(HttpRequest):
+    """A request behind the guard: somebody asked it."""
+
+    user: User
+
+
 def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 

@@ -1,5 +1,5 @@
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from .. import access, overview, reports
 from .. import history as slide_history
 from ..forms import HistoryForm
-from .guard import signed_in
+from .guard import Asked, signed_in
 
 PER_PAGE = 25
 
@@ -15,7 +15,7 @@ PER_PAGE = 25
 @require_safe
 @gzip_page
 @signed_in
-def history(request: HttpRequest) -> HttpResponse:
+def history(request: Asked) -> HttpResponse:
     form = HistoryForm(request.GET)
     chosen = form.narrowed()
     found = slide_history.search(access.slides_for(request.user), **chosen)
@@ -34,7 +34,7 @@ def history(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @signed_in
-def history_csv(request: HttpRequest) -> HttpResponseBase:
+def history_csv(request: Asked) -> HttpResponseBase:
     chosen = HistoryForm(request.GET).narrowed()
     found = slide_history.search(access.slides_for(request.user), **chosen)
     return reports.csv_response(found, "slides")

@@ -1,14 +1,14 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import access, heatmap, intake, registry, thumbnails
 from ..models import SmearImage
-from .guard import signed_in
+from .guard import Asked, signed_in
 
 # A picture never changes; it is kept by the one browser that was let in, by nothing between.
 SECONDS = 24 * 3600
@@ -16,7 +16,7 @@ SECONDS = 24 * 3600
 
 @require_safe
 @signed_in
-def image_photo(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def image_photo(request: Asked, pk: UUID) -> HttpResponseBase:
     image = access.get_image(request.user, pk)
     try:
         response = _photo(image, small="small" in request.GET)
@@ -35,7 +35,7 @@ def _photo(image: SmearImage, small: bool) -> HttpResponseBase:
 
 @require_safe
 @signed_in
-def image_heatmap(request: HttpRequest, pk: UUID) -> HttpResponse:
+def image_heatmap(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image(request.user, pk)
     prediction = image.predictions.filter(is_current=True).first()
     if prediction is None or not prediction.activation:
@@ -48,7 +48,7 @@ def image_heatmap(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 @signed_in
-def image_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
+def image_retry(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image(request.user, pk)
     try:
         intake.retry(image)

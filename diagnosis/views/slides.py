@@ -1,7 +1,7 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.gzip import gzip_page
@@ -12,12 +12,12 @@ from ml.limits import MAX_BYTES
 from .. import access, gallery, intake, registry, reports
 from ..forms import ImagesForm, SlideForm
 from ..models import Slide
-from .guard import signed_in, wants_json
+from .guard import Asked, signed_in, wants_json
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
-def slide_new(request: HttpRequest) -> HttpResponse:
+def slide_new(request: Asked) -> HttpResponse:
     """A script makes the slide first and sends each file on its own; a plain form sends all."""
     form = SlideForm(request.POST or None, user=request.user)
     images = ImagesForm(request.POST or None, request.FILES or None)
@@ -42,7 +42,7 @@ def _made(form: SlideForm) -> JsonResponse:
 @require_safe
 @gzip_page
 @signed_in
-def slide(request: HttpRequest, pk: UUID) -> HttpResponse:
+def slide(request: Asked, pk: UUID) -> HttpResponse:
     context = _results(request, access.get_slide(request.user, pk)) | {"max_bytes": MAX_BYTES}
     return render(request, "diagnosis/slide.html", context)
 
@@ -50,7 +50,7 @@ def slide(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 @gzip_page
 @signed_in
-def slide_results(request: HttpRequest, pk: UUID) -> HttpResponse:
+def slide_results(request: Asked, pk: UUID) -> HttpResponse:
     """What the page of a slide asks again and again while its images are read."""
     context = _results(request, access.get_slide(request.user, pk))
     if context["seen"] == request.GET.get("seen"):
@@ -58,22 +58,22 @@ def slide_results(request: HttpRequest, pk: UUID) -> HttpResponse:
     return render(request, "diagnosis/results.html", context)
 
 
-def _results(request: HttpRequest, slide: Slide) -> dict[str, object]:
+def _results(request: Asked, slide: Slide) -> dict[str, object]:
     chosen = {name: request.GET.get(name, "") for name in ("show", "order", "page")}
     return {"slide": slide, "place": "history", **gallery.results(slide, **chosen)}
 
 
 @require_POST
 @signed_in
-def slide_images(request: HttpRequest, pk: UUID) -> HttpResponse:
+def slide_images(request: Asked, pk: UUID) -> HttpResponse:
     slide = access.get_slide(request.user, pk)
     form = ImagesForm(request.POST, request.FILES)
     if form.is_valid():
         return _received(request, slide, form)
-    return _refused(request, slide, form.errors["images"][0], status=400)
+    return _refused(request, slide, str(form.errors["images"][0]), status=400)
 
 
-def _received(request: HttpRequest, slide: Slide, form: ImagesForm) -> HttpResponse:
+def _received(request: Asked, slide: Slide, form: ImagesForm) -> HttpResponse:
     try:
         receipts = intake.receive(slide, form.cleaned_data["images"], request.user)
     except registry.NoModel as error:
@@ -84,7 +84,7 @@ def _received(request: HttpRequest, slide: Slide, form: ImagesForm) -> HttpRespo
     return redirect("slide", slide.pk)
 
 
-def _refused(request: HttpRequest, slide: Slide, error: str, status: int) -> HttpResponse:
+def _refused(request: Asked, slide: Slide, error: str, status: int) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"error": error}, status=status)
     messages.error(request, error)
@@ -101,7 +101,7 @@ def _receipt(receipt: intake.Receipt) -> dict[str, str | None]:
     }
 
 
-def _tell(request: HttpRequest, receipts: list[intake.Receipt]) -> None:
+def _tell(request: Asked, receipts: list[intake.Receipt]) -> None:
     received = sum(receipt.image is not None for receipt in receipts)
     if received:
         messages.success(request, f"{received} of {len(receipts)} files received.")
@@ -114,6 +114,6 @@ def _tell(request: HttpRequest, receipts: list[intake.Receipt]) -> None:
 
 @require_safe
 @signed_in
-def slide_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def slide_csv(request: Asked, pk: UUID) -> HttpResponseBase:
     slide = access.get_slide(request.user, pk)
     return reports.csv_response(access.slides_for(request.user).filter(pk=slide.pk), slide.code)
