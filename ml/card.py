@@ -69,7 +69,14 @@ def _data(data: dict[str, Any]) -> str:
                 f"| {counts['uninfected']:,} |"
             )
     fingerprint = f"Training data fingerprint: `{data['fingerprint']}`."
-    return "\n".join(rows) + "\n\nNo slide is in two parts. " + fingerprint
+    return "\n".join(rows) + "\n\n" + _SPLIT[data["split_by"]] + fingerprint
+
+
+_SPLIT = {
+    "slide": "No slide is in two parts. ",
+    "image": "The slides of the images were not known: one patient may be in several parts, and "
+    "the figures may flatter. ",
+}
 
 
 def _training(config: dict[str, Any], metrics: dict[str, Any]) -> str:

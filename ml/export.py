@@ -37,7 +37,7 @@ class Parity:
     """int8 against torch on the same cells."""
 
     cells: int
-    agreement: float
+    label_agreement: float
     auc_difference: float
 
 
@@ -125,10 +125,10 @@ def parity(exported: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> P
 
 
 def require_parity(found: Parity) -> None:
-    if found.agreement < MIN_AGREEMENT or found.auc_difference > MAX_AUC_DIFFERENCE:
+    if found.label_agreement < MIN_AGREEMENT or found.auc_difference > MAX_AUC_DIFFERENCE:
         raise ExportError(
             f"The int8 model differs from the trained network on {found.cells} validation cells: "
-            f"labels agree on {found.agreement:.2%} (at least {MIN_AGREEMENT:.1%} are needed), "
-            f"AUC is off by {found.auc_difference:.4f} (at most {MAX_AUC_DIFFERENCE}). "
+            f"labels agree on {found.label_agreement:.2%} (at least {MIN_AGREEMENT:.1%} is "
+            f"needed), AUC is off by {found.auc_difference:.4f} (at most {MAX_AUC_DIFFERENCE}). "
             "No model was written; the training is kept."
         )

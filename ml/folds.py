@@ -10,11 +10,12 @@ import numpy as np
 
 from ml import plots
 from ml.artifact import MANIFEST, METRICS, ArtifactError, read_manifest, read_metrics, write_json
+from ml.configuration import TrainingConfig
 from ml.datasets import fold_slides
 from ml.decisions import Thresholds
 from ml.evaluation import evaluate
-from ml.pipeline import PREDICTIONS, Listener, Source, build
-from ml.training import TrainingConfig
+from ml.measurement import PREDICTIONS
+from ml.pipeline import Listener, Source, build
 
 
 def cross_validate(

@@ -66,6 +66,12 @@ class Predictor:
         """Calibrated P(parasitized) (n,) of logits (n,)."""
         return sigmoid(logits / temperature)
 
+    def logits(self, pixels: np.ndarray, batch: int = 64) -> np.ndarray:
+        """Of parasitized (n,), for any number of uint8 images (n, size, size, 3)."""
+        starts = range(0, len(pixels), batch)
+        parts = [self.scores(pixels[start : start + batch])[0] for start in starts]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
     def scores(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (n, size, size, 3) → logit of parasitized (n,), activation (n, h, w)."""
         batch = normalised(pixels, self.manifest.mean, self.manifest.std)

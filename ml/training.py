@@ -1,12 +1,11 @@
-"""Training of the network: one configuration, one loop, one checkpoint an epoch."""
+"""Training of the network: one loop, one checkpoint an epoch."""
 
 import csv
-import ctypes
+import io
 import os
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ml.augmentation import Augmentation
+from ml.configuration import TrainingConfig, TrainingError
 from ml.datasets import Pixels
-from ml.images import IMAGENET_MEAN, IMAGENET_STD
+from ml.devices import choose_device, choose_precision, keep_memory
 from ml.network import CellNet, new_network
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.csv"
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-PEAK_FROM_RANDOM, PEAK_FINE_TUNING = 0.05, 0.01
-
-
-class TrainingError(RuntimeError):
-    """Training that cannot go on; its text says why and what to do."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """All that decides a training run, and the only home of its defaults."""
-
-    epochs: int = 14
-    weights: str = "imagenet"
-    image_size: int = 128
-    batch_size: int = 64
-    learning_rate: float | None = None
-    """Peak of the one-cycle schedule; by default 0.05 from random weights, else 0.01."""
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.05
-    validation_share: float = 0.15
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    @property
-    def peak(self) -> float:
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return PEAK_FROM_RANDOM if self.weights == "none" else PEAK_FINE_TUNING
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -84,42 +46,6 @@ class Trained:
     best_epoch: int
 
 
-def keep_memory() -> None:
-    """Let freed batches stay with the process.
-
-    glibc hands large blocks back to the kernel at once; faulting them in again took longer than
-    the arithmetic on them (an augmented batch: 341 ms, with this 93 ms).
-    """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_TOP_PAD, 2**28)
-
-
-def choose_device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("There is no CUDA GPU here: use --device cpu or --device auto.")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
-
-
-def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """bf16 where the chip computes in it; elsewhere it would be emulated and slow."""
-    if wanted == "auto":
-        able = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
-        wanted = "bf16" if able else "fp32"
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 def train(
     config: TrainingConfig,
     training: Pixels,
@@ -135,9 +61,7 @@ def train(
     depends on the seed and the epoch alone, so `resume` goes on as if nothing had happened.
     """
     keep_memory()
-    run = _Run(config, training, output)
-    if resume:
-        run.restore()
+    run = _Run(config, training, output, resume and (output / CHECKPOINT).exists())
     while run.epoch < config.epochs:
         row = run.train_epoch(on_step)
         row |= run.validate(validation)
@@ -149,12 +73,14 @@ def train(
 class _Run:
     """The state of a training that a checkpoint holds."""
 
-    def __init__(self, config: TrainingConfig, training: Pixels, output: Path) -> None:
+    def __init__(
+        self, config: TrainingConfig, training: Pixels, output: Path, resume: bool
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.training, self.output = config, training, output
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)
-        network = new_network(config.weights)
+        network = new_network("none" if resume else config.weights)
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.optimizer = _optimizer(self.network, config)
         self.steps = max(1, len(training.labels) // config.batch_size)
@@ -165,6 +91,8 @@ class _Run:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
+        if resume:
+            self._restore()
 
     def train_epoch(self, on_step: OnStep) -> dict[str, Any]:
         self.network.train()
@@ -195,7 +123,9 @@ class _Run:
             logits, _ = self.network(_normalise(images, self.config))
             loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
         if not torch.isfinite(loss):
-            raise TrainingError("The loss is no longer a number: lower the learning rate.")
+            raise TrainingError(
+                "The loss is no longer a number: start anew with a lower --learning-rate."
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -225,9 +155,9 @@ class _Run:
 
     def save(self) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
-        temporary = self.output / f"{CHECKPOINT}.part"
-        torch.save(self._state(), temporary)
-        os.replace(temporary, self.output / CHECKPOINT)
+        content = io.BytesIO()  # torch's own writing does not say that a disk is full
+        torch.save(self._state(), content)
+        _replace(self.output / CHECKPOINT, content.getbuffer())
         write_history(self.output / HISTORY, self.history)
 
     def _state(self) -> dict[str, Any]:
@@ -243,11 +173,8 @@ class _Run:
             "best_epoch": self.best_epoch,
         }
 
-    def restore(self) -> None:
-        """Go on from the checkpoint, where there is one."""
+    def _restore(self) -> None:
         path = self.output / CHECKPOINT
-        if not path.exists():
-            return
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except Exception as error:
@@ -314,6 +241,17 @@ def predict_logits(
             logits, _ = network(batch)
         batches.append(logits.float().cpu())
     return torch.cat(batches).numpy() if batches else np.empty((0, 2), np.float32)
+
+
+def _replace(path: Path, content: memoryview) -> None:
+    """Whatever happens, `path` is whole: the old file or the new one."""
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from ml import plots
         from ml.evaluation import report
-        from ml.pipeline import measure
+        from ml.measurement import measure
 
         try:
             predictor = Predictor.load(find_model(options["model"]), options["engine"])

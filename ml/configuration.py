@@ -1,0 +1,59 @@
+"""All that decides a training run, and the only home of its defaults."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ml.augmentation import Augmentation
+from ml.images import IMAGENET_MEAN, IMAGENET_STD
+
+PEAK_FROM_RANDOM, PEAK_FINE_TUNING = 0.05, 0.01
+PRECISIONS = ("auto", "bf16", "fp32")
+LIMITS = {
+    "epochs": (1, 10_000),
+    "image_size": (32, 1024),
+    "batch_size": (2, 4096),
+    "learning_rate": (1e-9, 100),
+    "validation_share": (0.01, 0.9),
+}
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; its text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Raises TrainingError for a value that no training can have."""
+
+    epochs: int = 14
+    weights: str = "imagenet"
+    image_size: int = 128
+    batch_size: int = 64
+    learning_rate: float | None = None
+    """Peak of the one-cycle schedule; by default 0.05 from random weights, else 0.01."""
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.05
+    validation_share: float = 0.15
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                words = name.replace("_", " ")
+                raise TrainingError(f"The {words} must be from {least} to {most}, not {value}.")
+
+    @property
+    def peak(self) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return PEAK_FROM_RANDOM if self.weights == "none" else PEAK_FINE_TUNING
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,156 @@
+"""A trained network becomes an artifact: exported, compared, calibrated, measured, written."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from torch import Tensor
+
+from ml import artifact, card, plots
+from ml.artifact import Manifest
+from ml.calibration import fit_temperature, fit_thresholds
+from ml.configuration import TrainingConfig
+from ml.datasets import CLASSES, DataError, Pixels, fingerprint, has_slides
+from ml.decisions import Thresholds
+from ml.drawing import draw_cell
+from ml.engines import OnnxRuntime, cores
+from ml.export import Parity, export_int8, parity, require_parity
+from ml.images import resized
+from ml.measurement import PREDICTIONS, measure, write_predictions
+from ml.network import ARCHITECTURE, CellNet
+from ml.predictor import Predictor
+from ml.training import HISTORY, Trained, predict_logits, write_history
+
+CALIBRATION_CELLS = 512
+PROBE_CELLS = 8
+
+
+@dataclass(frozen=True)
+class Data:
+    training: Pixels
+    validation: Pixels
+    test: Pixels | None
+
+
+def pack(folder: Path, name: str, config: TrainingConfig, data: Data, trained: Trained) -> Manifest:
+    """Fill an empty folder; ExportError or DataError where the model is not fit to be used."""
+    _write_network(folder, trained.network, config, data.training.images)
+    predictor = Predictor(_draft(name, config, data), OnnxRuntime(folder, cores()))
+    logits = predictor.logits(data.validation.images)
+    found = _compared(logits, trained.network, data.validation, config)
+    predictor = _calibrated(predictor, logits, data.validation.labels)
+    _write_probe(folder, predictor)
+    write_history(folder / HISTORY, trained.history)
+    _write_figures(folder, predictor, data, found, trained)
+    card.write(folder, predictor.manifest)
+    artifact.write_manifest(folder, predictor.manifest)
+    return artifact.read_manifest(folder)
+
+
+def _write_network(
+    folder: Path, network: CellNet, config: TrainingConfig, images: np.ndarray
+) -> None:
+    (folder / artifact.WEIGHTS).write_bytes(safetensors.torch.save(_half(network)))
+    sample = _sample(images, CALIBRATION_CELLS, config.seed)
+    export_int8(network, folder / artifact.ONNX, sample, config.mean, config.std)
+
+
+def _half(network: CellNet) -> dict[str, Tensor]:
+    state = network.state_dict()
+    return {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+
+
+def _sample(images: np.ndarray, count: int, seed: int) -> np.ndarray:
+    order = np.random.default_rng(seed).permutation(len(images))[:count]
+    return images[np.sort(order)]
+
+
+def _draft(name: str, config: TrainingConfig, data: Data) -> Manifest:
+    """The manifest before calibration."""
+    return Manifest(
+        name=name,
+        architecture=ARCHITECTURE,
+        classes=CLASSES,
+        image_size=config.image_size,
+        mean=config.mean,
+        std=config.std,
+        temperature=1.0,
+        thresholds=Thresholds(0.5, 0.5),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=_describe(data),
+        training=config.as_dict(),
+    )
+
+
+def _describe(data: Data) -> dict[str, Any]:
+    parts = {"training": data.training, "validation": data.validation, "test": data.test}
+    return {
+        "fingerprint": fingerprint(data.training.examples),
+        "split_by": "slide" if has_slides(data.training.examples) else "image",
+        **{name: _counts(part) for name, part in parts.items() if part is not None},
+        "validation_slides": _slides(data.validation),
+        "test_slides": _slides(data.test) if data.test is not None else [],
+    }
+
+
+def _counts(pixels: Pixels) -> dict[str, int]:
+    classes = Counter(int(label) for label in pixels.labels)
+    counts = {name: classes[index] for index, name in enumerate(CLASSES)}
+    return {"images": len(pixels.labels), "slides": len(_slides(pixels)), **counts}
+
+
+def _slides(pixels: Pixels) -> list[str]:
+    return sorted({example.slide for example in pixels.examples if example.slide})
+
+
+def _compared(
+    logits: np.ndarray, network: CellNet, validation: Pixels, config: TrainingConfig
+) -> Parity:
+    """The int8 model beside the network in full precision."""
+    reference = predict_logits(network, validation.images, replace(config, precision="fp32"))
+    found = parity(logits, reference[:, 1] - reference[:, 0], validation.labels)
+    require_parity(found)
+    return found
+
+
+def _calibrated(draft: Predictor, logits: np.ndarray, labels: np.ndarray) -> Predictor:
+    try:
+        temperature = fit_temperature(logits, labels)
+    except ValueError as error:
+        raise DataError(f"The probabilities cannot be calibrated: {error}") from None
+    thresholds = fit_thresholds(Predictor.probabilities(logits, temperature), labels)
+    manifest = replace(draft.manifest, temperature=temperature, thresholds=thresholds)
+    return replace(draft, manifest=manifest)
+
+
+def _write_probe(folder: Path, predictor: Predictor) -> None:
+    """Drawn cells with the answers of this model, checked wherever it is loaded."""
+    size = predictor.manifest.image_size
+    drawn = [draw_cell(seed, bool(seed % 2)) for seed in range(PROBE_CELLS)]
+    pixels = np.stack([resized(image, size) for image in drawn])
+    probability = [prediction.probability for prediction in predictor.predict_pixels(pixels)]
+    np.savez_compressed(folder / artifact.PROBE, pixels=pixels, probability=np.array(probability))
+
+
+def _write_figures(
+    folder: Path, predictor: Predictor, data: Data, found: Parity, trained: Trained
+) -> None:
+    """Plots and predictions are those of the test slides, where there are some."""
+    validation, probability = measure(predictor, data.validation)
+    shown, result = data.validation, validation
+    if data.test is not None:
+        shown = data.test
+        result, probability = measure(predictor, data.test)
+    figures = {
+        "validation": validation,
+        "test": result if data.test is not None else None,
+        "best_epoch": trained.best_epoch,
+        "int8": asdict(found),
+    }
+    artifact.write_json(folder / artifact.METRICS, figures)
+    write_predictions(folder / PREDICTIONS, shown, probability)
+    plots.save_plots(folder, result, probability, shown.labels, trained.history)
