@@ -8,12 +8,12 @@ from PIL import Image
 
 # From a logit difference that hardly counts to one that settles the matter alone. One scale for
 # all images: a cell in which nothing was found stays clear.
-FAINT, FULL = 1.0, 12.0
+FAINT, FULL = 2.0, 14.0
 LONG_SIDE = 256
 LEVELS = 256
 # Lightness rises evenly along the ramp, so its order is seen with every colour vision.
-RAMP = ((38, 20, 90), (58, 82, 164), (33, 145, 166), (94, 201, 98), (253, 231, 37))
-OPACITY = 0.55
+RAMP = ((20, 122, 162), (24, 164, 153), (92, 200, 99), (180, 222, 44), (253, 231, 37))
+OPACITY = 0.6
 
 
 def draw(grid: Sequence[Sequence[float]], width: int, height: int) -> bytes:
