@@ -13,7 +13,7 @@ def is_needed(width: int, height: int) -> bool:
     return max(width, height) > 1.5 * SIDE
 
 
-def thumbnail(file: IO[bytes] | File[bytes]) -> bytes:
+def thumbnail(file: "IO[bytes] | File[bytes]") -> bytes:
     small = io.BytesIO()
     with Image.open(file) as image:
         image.thumbnail((SIDE, SIDE), reducing_gap=3)
