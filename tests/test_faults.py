@@ -7,6 +7,7 @@ patience is shorter (tests.impatient), and the network dies or stalls on picture
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -60,17 +61,17 @@ def upload(site: Site, sizes: list[tuple[int, int]], code: str = "S-1") -> None:
     assert int(said.split()[-1]) == len(sizes)
 
 
-def rows(site: Site) -> list[dict[str, object]]:
+def rows(site: Site) -> list[dict[str, Any]]:
     names = ("slide", "state", "attempts", "width", "error")
     said = site.manage("shell", "-v0", "-c", COUNT)
     return [dict(zip(names, row, strict=True)) for row in json.loads(said.splitlines()[-1])]
 
 
-def states(site: Site) -> list[object]:
+def states(site: Site) -> list[str]:
     return [row["state"] for row in rows(site)]
 
 
-def wait_until_final(site: Site, seconds: float = 90) -> list[dict[str, object]]:
+def wait_until_final(site: Site, seconds: float = 90) -> list[dict[str, Any]]:
     def final() -> bool:
         time.sleep(0.5)
         return not {"queued", "running"} & set(states(site))
