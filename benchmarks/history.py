@@ -94,8 +94,9 @@ def _fill(laboratory: Any, user: Any, model: Any, predictions: int, images_per_s
             images.append(image)
             rows.append(Prediction(image=image, slide=slide, model=model, **_values(outcome)))
         slides.append(slide)
-    for kind, objects in ((Slide, slides), (SmearImage, images), (Prediction, rows)):
-        kind.objects.bulk_create(objects, batch_size=2000)  # type: ignore[attr-defined]
+    Slide.objects.bulk_create(slides, batch_size=2000)
+    SmearImage.objects.bulk_create(images, batch_size=2000)
+    Prediction.objects.bulk_create(rows, batch_size=2000)
 
 
 def _outcome(chance: random.Random, infected: bool) -> str:

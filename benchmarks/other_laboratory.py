@@ -20,7 +20,6 @@ from PIL import Image
 from ml.artifact import find_model
 from ml.evaluation import evaluate, report
 from ml.images import read_image, resized
-from ml.pipeline import score
 from ml.predictor import Predictor
 
 UNINFECTED, LEFT_OUT = "red blood cell", "difficult"
@@ -48,7 +47,7 @@ def main() -> None:
     predictor = Predictor.load(find_model(options.model))
     size = predictor.manifest.image_size
     cut = [(resized(crop, size), truth, field) for crop, truth, field in crops(options.folder)]
-    logits = score(predictor, np.stack([pixels for pixels, _, _ in cut]))
+    logits = predictor.logits(np.stack([pixels for pixels, _, _ in cut]))
     probability = Predictor.probabilities(logits, predictor.manifest.temperature)
     truth, fields = [row[1] for row in cut], [row[2] for row in cut]
     result = evaluate(probability, truth, fields, predictor.manifest.thresholds)
