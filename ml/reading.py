@@ -1,6 +1,7 @@
 """Many files in order → one line for each, with decoding beside the engine and flat memory."""
 
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,27 +30,49 @@ class Decoded:
 
     path: str
     kind: str | None
-    pixels: np.ndarray | None
+    """None where the file cannot be read."""
+    pixels: np.ndarray | None = None
     reason: str = ""
 
 
 def walk(paths: Iterable[str], on_skipped: Callable[[str], None]) -> Iterator[str]:
-    """The files named, and those below the folders named, sorted within each."""
+    """The files named, and those below the folders named, sorted within each.
+
+    Left out, and told to `on_skipped`: hidden files, what file managers leave behind, what is
+    neither file nor folder, and folders already being walked (a link to one of them).
+    """
     for path in paths:
         if os.path.isdir(path):
-            yield from _below(path, on_skipped)
+            yield from _below(path, on_skipped, frozenset())
         else:
             yield path
 
 
-def _below(folder: str, on_skipped: Callable[[str], None]) -> Iterator[str]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if is_ignored(Path(entry.name)):
+def _below(folder: str, on_skipped: Callable[[str], None], above: frozenset[str]) -> Iterator[str]:
+    here = os.path.realpath(folder)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder  # reading it fails again, and that is said in its line
+        return
+    for entry in entries:
+        if is_ignored(Path(entry.name)) or _is_special(entry):
             on_skipped(entry.path)
-        elif entry.is_dir():
-            yield from _below(entry.path, on_skipped)
-        else:
+        elif not entry.is_dir():
             yield entry.path
+        elif os.path.realpath(entry.path) in above | {here}:
+            on_skipped(entry.path)
+        else:
+            yield from _below(entry.path, on_skipped, above | {here})
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Pipes, sockets and devices: opening one may never return. A broken link is a bad file."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def classify(paths: Iterable[str], predictor: Predictor, kind: str = "auto") -> Iterator[Line]:
@@ -73,10 +96,10 @@ def classify(paths: Iterable[str], predictor: Predictor, kind: str = "auto") -> 
 def _decode(path: str, kind: str, size: int) -> Decoded:
     try:
         image = read_image(Path(path))
-        found = kind_of(image) if kind == "auto" else kind
-        return Decoded(path, found, resized(image, size) if found == "cell" else None)
     except UnreadableImage as error:
-        return Decoded(path, None if kind == "auto" else kind, None, str(error))
+        return Decoded(path, None, reason=str(error))
+    found = kind_of(image) if kind == "auto" else kind
+    return Decoded(path, found, resized(image, size) if found == "cell" else None)
 
 
 def _lines(chunk: list[Decoded], predictor: Predictor) -> list[Line]:
@@ -89,7 +112,7 @@ def _lines(chunk: list[Decoded], predictor: Predictor) -> list[Line]:
             said = next(predictions)
             line |= {
                 "label": said.label,
-                "probability": round(said.probability, 6),
+                "probability": said.probability,
                 "decision": said.decision,
                 "reasons": list(said.reasons),
             }
@@ -113,4 +136,4 @@ def _empty_line(decoded: Decoded, model: str) -> Line:
 
 
 def is_unreadable(line: Line) -> bool:
-    return line["label"] is None and line["reasons"] != [FIELD_NOT_READ]
+    return line["kind"] is None

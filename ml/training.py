@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from ml.configuration import TrainingConfig, TrainingError
 from ml.datasets import Pixels
 from ml.devices import choose_device, choose_precision, keep_memory
+from ml.images import normalised
 from ml.network import CellNet, new_network
 
 CHECKPOINT = "checkpoint.pt"
@@ -229,14 +230,17 @@ def _normalise(images: Tensor, config: TrainingConfig) -> Tensor:
 def predict_logits(
     network: CellNet, images: np.ndarray, config: TrainingConfig, batch_size: int = 128
 ) -> np.ndarray:
-    """uint8 images (n, size, size, 3) → float32 logits (n, 2), in the network's own precision."""
+    """uint8 images (n, size, size, 3) → float32 logits (n, 2), in the network's own precision.
+
+    They are normalised as a worker does it, to the last bit.
+    """
     device = next(network.parameters()).device
     precision = choose_precision(config.precision, device)
     network.eval()
     batches = []
     for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(images[start : start + batch_size]).to(device)
-        batch = _normalise(batch.permute(0, 3, 1, 2).float() / 255, config)
+        pixels = normalised(images[start : start + batch_size], config.mean, config.std)
+        batch = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, precision, precision != torch.float32):
             logits, _ = network(batch)
         batches.append(logits.float().cpu())

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -35,28 +36,37 @@ class Command(BaseCommand):
         except ArtifactError as error:
             raise CommandError(str(error)) from None
         skipped: list[str] = []
-        unreadable = 0
-        show = self._show_json if options["format"] == "jsonl" else self._show_row
+        lines = classify(walk(options["paths"], skipped.append), predictor, options["kind"])
         try:
-            for line in classify(
-                walk(options["paths"], skipped.append), predictor, options["kind"]
-            ):
-                show(line)
-                unreadable += is_unreadable(line)
+            unreadable = self._show(lines, options["format"])
         except BrokenPipeError:  # the reader has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
+        except KeyboardInterrupt:
+            sys.exit(130)
         if skipped:
             self.stderr.write(f"Skipped {len(skipped)} hidden or system files.")
         if unreadable:
             self.stderr.write(f"{unreadable} could not be read; their lines say why.")
             sys.exit(1)
 
-    def _show_json(self, line: Line) -> None:
-        self.stdout.write(json.dumps(line))
+    def _show(self, lines: Iterable[Line], form: str) -> int:
+        """Each line at once, for whoever reads along; returns how many files were unreadable."""
+        unreadable = 0
+        for line in lines:
+            self.stdout.write(json.dumps(line) if form == "jsonl" else row(line))
+            self.stdout.flush()
+            unreadable += is_unreadable(line)
+        return unreadable
 
-    def _show_row(self, line: Line) -> None:
-        probability = line["probability"]
-        figure = "" if probability is None else f"{probability:.3f}"
-        reasons = " ".join(line["reasons"])
-        self.stdout.write(f"{line['decision']:<12} {figure:>6}  {line['path']}  {reasons}".rstrip())
+
+def row(line: Line) -> str:
+    probability = line["probability"]
+    figure = "" if probability is None else f"{probability:.3f}"
+    reasons = " ".join(line["reasons"])
+    return f"{line['decision']:<12} {figure:>6}  {printable(line['path'])}  {reasons}".rstrip()
+
+
+def printable(path: str) -> str:
+    """A row stays a row, whatever a file is called."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
