@@ -31,6 +31,13 @@ def test_a_map_without_signs_is_clear_everywhere():
     assert drawn([[0.5] * 4] * 4).getextrema()[3] == (0, 0)
 
 
+def test_only_the_strongest_places_are_covered():
+    """A sure answer lifts the whole map; what matters is where it is highest."""
+    image = drawn([[5.0] * 4, [5.0, 5.0, 14.0, 5.0], [5.0] * 4, [5.0] * 4])
+    assert image.getpixel((160, 96))[3] > 140
+    assert image.getpixel((8, 250))[3] == 0
+
+
 def test_the_colours_rise_in_lightness():
     ramp = [luminance(colour) for colour in heatmap.RAMP]
     assert ramp == sorted(ramp)
