@@ -4,6 +4,7 @@ import logging
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
@@ -178,7 +179,8 @@ def _store(image: SmearImage, png: bytes) -> None:
         image.file.save("", ContentFile(png), save=False)
     except Exception:
         logger.exception("An image could not be stored")
-        image.file.storage.delete(name)
+        with suppress(Exception):  # nor deleted, then
+            image.file.storage.delete(name)
         raise UnreadableImage(
             "not-stored", "There was no room to store it: tell whoever runs this site."
         ) from None

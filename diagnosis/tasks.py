@@ -20,7 +20,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 from PIL import Image
 
 from ml.artifact import ArtifactError, read_manifest
@@ -36,6 +35,8 @@ logger = logging.getLogger(__name__)
 BATCH_PIXELS = 40_000_000
 """A batch is cut here, so that 64 large photographs do not fill a worker's memory."""
 SENT_AT_ONCE = 10_000
+PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 2}
+"""A page waits while its images are sent: a broker that is silent is soon left alone."""
 CLOCKS_DIFFER = timedelta(seconds=5)
 READING = ["state", "label", "probability", "decision", "reasons", "activation", "error"]
 
@@ -48,14 +49,17 @@ ERROR = "An error stopped the reading ({name})."
 def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
     """Wake workers. Without a broker nothing is lost: the next sweep sends what is marked here."""
     size = size or settings.CHUNK
-    for start in range(0, len(prediction_ids), size):
-        try:
-            analyse.apply_async((list(prediction_ids[start : start + size]),))
-        except (OperationalError, OSError) as error:
-            logger.warning("The broker cannot be reached, a sweep will send: %s", error)
-            rest = Prediction.objects.filter(pk__in=prediction_ids[start:], state=State.QUEUED)
-            rest.update(sent_at=None)
-            return
+    sent = 0
+    try:
+        with analyse.app.connection_for_write(transport_options=PATIENCE) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            for sent in range(0, len(prediction_ids), size):
+                chunk = list(prediction_ids[sent : sent + size])
+                analyse.apply_async((chunk,), connection=connection, retry=False)
+    except Exception as error:  # each broker has its own kinds
+        logger.warning("The broker cannot be reached, a sweep will send: %s", error)
+        unsent = Prediction.objects.filter(pk__in=prediction_ids[sent:], state=State.QUEUED)
+        unsent.update(sent_at=None)
 
 
 @shared_task
