@@ -273,11 +273,7 @@ class Prediction(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["state", "sent_at"],
-                condition=Q(state__in=["queued", "running"]),
-                name="prediction_pending",
-            ),
+            models.Index(fields=["state", "sent_at"], name="prediction_pending"),
             models.Index(
                 fields=["slide", "is_current", "state", "decision"], name="prediction_tally"
             ),

@@ -1,0 +1,138 @@
+import csv
+import io
+import tracemalloc
+
+import pytest
+
+from diagnosis import reports
+from diagnosis.models import Prediction, Slide, SmearImage
+from tests.people import laboratory_of, person
+from tests.readings import active_model, failed, new_image, new_slide, read, waiting
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def laboratory():
+    return laboratory_of("ada")
+
+
+@pytest.fixture
+def slide(laboratory):
+    return new_slide(laboratory, "S-1")
+
+
+def table(slides=None) -> list[dict[str, str]]:
+    lines = reports.csv_lines(Slide.objects.all() if slides is None else slides)
+    return list(csv.DictReader(io.StringIO("".join(lines))))
+
+
+def test_one_row_an_image_with_all_that_is_known(slide):
+    image = new_image(slide, "a.png")
+    SmearImage.objects.update(uploaded_by=person("ben"))
+    prediction = read(
+        slide, "parasitized", image=image, probability=0.987654, reasons=["large", "dark"]
+    )
+    (row,) = table()
+    assert list(row) == list(reports.COLUMNS)
+    assert row["slide"] == "S-1"
+    assert row["image"] == "a.png"
+    assert row["kind"] == "cell"
+    assert (row["label"], row["probability"]) == ("parasitized", "0.9877")
+    assert (row["decision"], row["state"]) == ("parasitized", "done")
+    assert row["reasons"] == "large; dark"
+    assert row["model"] == active_model().name
+    assert row["uploaded by"] == "ben"
+    assert row["uploaded at"].startswith(image.created_at.strftime("%Y-%m-%dT%H:%M:%S"))
+    assert row["read at"].startswith(prediction.finished_at.strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+def test_what_was_not_read_has_its_row_too(slide):
+    waiting(slide)
+    failed(slide, error="It broke off.")
+    read(slide, "rejected")
+    rows = table()
+    assert [row["state"] for row in rows] == ["queued", "failed", "rejected"]
+    assert rows[0]["probability"] == rows[0]["read at"] == ""
+    assert rows[1]["error"] == "It broke off."
+
+
+def test_the_wording_stands_in_every_row(slide):
+    for decision in ("parasitized", "uninfected", "rejected"):
+        read(slide, decision)
+    for row in table():
+        assert "Research use only" in row["notice"]
+        assert "not a diagnosis" in row["notice"]
+        assert "confirm by microscopy" in row["notice"]
+        assert "P. falciparum" in row["notice"]
+
+
+def test_only_the_slides_that_were_asked_for_newest_first(laboratory, slide):
+    other, third = new_slide(laboratory, "S-2"), new_slide(laboratory, "S-3")
+    for each in (slide, other, third):
+        read(each)
+        read(each)
+    rows = table(Slide.objects.exclude(pk=other.pk).order_by("code"))
+    assert [row["slide"] for row in rows] == ["S-3", "S-3", "S-1", "S-1"]
+
+
+def test_only_current_predictions(slide):
+    read(slide)
+    Prediction.objects.update(is_current=False)
+    assert table() == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1+1", "＋1", "－1", "＠1"],
+)
+def test_no_name_becomes_a_formula(name, slide):
+    read(slide, name=name)
+    (row,) = table()
+    assert row["image"] == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ['a"b,c;d.png', "a\nb.png", "細胞-ä.png", "<b>x</b>", "1=2.png"])
+def test_other_names_come_through_unchanged(name, slide):
+    read(slide, name=name)
+    assert table()[0]["image"] == name
+
+
+def test_the_answer_is_a_private_download(slide):
+    read(slide)
+    response = reports.csv_response(Slide.objects.all(), 'S/1 "x"\r\nSet-Cookie: a=b')
+    assert response.streaming
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    disposition = response["Content-Disposition"]
+    assert disposition == 'attachment; filename="S-1--x---Set-Cookie--a-b.csv"'
+    assert "no-store" in response["Cache-Control"]
+    assert b"S-1" in b"".join(response.streaming_content)
+
+
+def test_memory_does_not_grow_with_the_number_of_rows(slide, monkeypatch):
+    monkeypatch.setattr(reports, "ROWS_IN_MEMORY", 100)
+    model = active_model()
+
+    def add(number: int) -> None:
+        images = [
+            SmearImage(slide=slide, name="x", sha256=f"{n}", width=9, height=9)
+            for n in range(slide.images.count(), number)
+        ]
+        SmearImage.objects.bulk_create(images)
+        Prediction.objects.bulk_create(
+            Prediction(image=image, slide=slide, model=model) for image in images
+        )
+
+    def peak() -> int:
+        tracemalloc.start()
+        rows = sum(1 for _ in reports.csv_lines(Slide.objects.all()))
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert rows == slide.images.count() + 1
+        return size
+
+    add(200)
+    peak()  # what is loaded at first use is not counted
+    few = peak()
+    add(3000)
+    assert peak() < 1.3 * few
