@@ -43,15 +43,18 @@ class Progress:
 
     def listener(self) -> Listener:
         return Listener(
-            on_stage=self._say("[bold]{}[/bold]"),
+            on_stage=self._say("bold"),
             on_load=self._load,
             on_step=self._step,
             on_epoch=self._epoch,
-            on_warning=self._say("[yellow]{}[/yellow]"),
+            on_warning=self._say("yellow"),
         )
 
     def _say(self, style: str) -> Callable[[str], None]:
-        return lambda sentence: self.console.print(style.format(sentence), highlight=False)
+        """What is said may name files, whose brackets are not markup."""
+        return lambda sentence: self.console.print(
+            sentence, style=style, markup=False, highlight=False
+        )
 
     def _load(self, done: int, total: int) -> None:
         self.bars.update(self.loading, completed=done, total=total, visible=done < total)

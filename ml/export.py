@@ -1,5 +1,6 @@
 """torch → ONNX int8 (QDQ), and the proof that it still is the same model."""
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ OPSET = 18
 MIN_AGREEMENT = 0.995
 MAX_AUC_DIFFERENCE = 0.001
 CALIBRATION_BATCH = 16
+
+
+# They tell the root logger of every node they remove.
+for chatty in ("onnx_ir", "onnxscript"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class ExportError(RuntimeError):

@@ -12,6 +12,7 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
     real_database  the test on both: a migrated SQLite file and PostgreSQL, in place of the test
                    database and with autocommit, for threads and other processes
     trained_model  the folder of an artifact: a real ResNet34 with random weights, one a session
+    training_run   what train_model made of drawn cells, killed and resumed: .artifact .cells ...
 
 Servers of a module's or session's own: tests.servers has the plain functions and classes.
 """
@@ -86,6 +87,13 @@ def postgres_url(postgres_server):
 @pytest.fixture(scope="session")
 def trained_model(tmp_path_factory):
     return random_artifact(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="session")
+def training_run(tmp_path_factory):
+    from tests.training_run import train_in_three_goes  # loads torch
+
+    return train_in_three_goes(tmp_path_factory.mktemp("training"))
 
 
 @pytest.fixture

@@ -11,15 +11,13 @@ from django.core.management import CommandError, call_command
 
 from ml import artifact
 from ml.drawing import draw_cell, draw_field
+from ml.engines import GPU_DEVICE
 from ml.reading import CHUNK
 from tests.pictures import encoded
+from tests.processes import UNREACHABLE, heed_ctrl_c
 from tests.servers import ROOT, clean_environment
 
 CELL = encoded(draw_cell(1, True, 64), "PNG")
-UNREACHABLE = {
-    "DATABASE_URL": "postgres://nobody:nothing@127.0.0.1:9/none",
-    "REDIS_URL": "redis://127.0.0.1:9/0",
-}
 
 
 def classify(*arguments):
@@ -32,19 +30,20 @@ def classify(*arguments):
     return out.getvalue(), complaints.getvalue(), 0
 
 
-def started(folder, *arguments, **options):
+def started(folder, *arguments):
     """As a process of its own, in which torch cannot be loaded and no server be reached."""
     (folder / "poison").mkdir()
     for name in ("torch", "torchvision", "openvino"):
         (folder / "poison" / f"{name}.py").write_text("raise SystemExit('must not be loaded')")
     environment = clean_environment(VAR=str(folder / "var"), **UNREACHABLE)
+    engine = ["--engine=onnxruntime"] if GPU_DEVICE.exists() else []
     return subprocess.Popen(
-        [sys.executable, "manage.py", "classify", *arguments],
+        [sys.executable, "manage.py", "classify", *arguments, *engine],
         cwd=ROOT,
         env=environment | {"PYTHONPATH": str(folder / "poison")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        **options,
+        preexec_fn=heed_ctrl_c,
     )
 
 

@@ -38,6 +38,8 @@ class Command(BaseCommand):
             examples = find_examples(options["data"], options["groups"])
             if options["slides"]:
                 _, examples = hold_out(examples, read_slides(options["slides"]))
+            if not examples:
+                raise DataError(f"{options['slides']} names no slide.")
             if not has_slides(examples):
                 self.stderr.write("Not every file name tells its slide: intervals are by image.")
             pixels = load(examples, predictor.manifest.image_size)

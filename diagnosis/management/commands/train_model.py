@@ -8,7 +8,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 KEPT = "Finished epochs are kept; go on with --resume."
-SHOWN = ("learning_rate", "batch_size", "validation_share", "seed", "precision")
+NUMBERS = {
+    "epochs": int,
+    "image_size": int,
+    "batch_size": int,
+    "learning_rate": float,
+    "validation_share": float,
+    "seed": int,
+}
 
 
 class Command(BaseCommand):
@@ -16,16 +23,18 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        from ml.training import TrainingConfig
+        from ml.configuration import PRECISIONS, TrainingConfig
 
         default = TrainingConfig()
         parser.add_argument("--data", type=Path, required=True, metavar="DIR")
         parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-        parser.add_argument("--epochs", type=int, default=default.epochs)
         parser.add_argument(
             "--weights", default=default.weights, help="imagenet, none (random), or a file."
         )
-        parser.add_argument("--image-size", type=int, default=default.image_size)
+        for name, kind in NUMBERS.items():
+            flag = f"--{name.replace('_', '-')}"
+            parser.add_argument(flag, type=kind, default=getattr(default, name))
+        parser.add_argument("--precision", choices=PRECISIONS, default=default.precision)
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
         parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only reported on.")
         parser.add_argument("--folds", type=int, metavar="K", help="Cross-validate instead.")
@@ -34,50 +43,67 @@ class Command(BaseCommand):
         parser.add_argument(
             "--activate", action="store_true", help="Make it the model of this installation."
         )
-        for name in SHOWN:
-            value = getattr(default, name)
-            kind = float if name == "learning_rate" else type(value)
-            parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value)
 
     def handle(self, *args: Any, **options: Any) -> None:
         from diagnosis.progress import Progress
-        from ml.training import TrainingConfig
 
         if options["folds"] and options["activate"]:
             raise CommandError(
                 "--folds measures and makes no model to --activate: use one of them."
             )
-        known = {field.name for field in dataclasses.fields(TrainingConfig)}
-        config = TrainingConfig(**{k: v for k, v in options.items() if k in known})
+        if options["activate"]:
+            self._require_database()
         with Progress() as progress:
-            self._build(config, options, progress.listener())
+            self._build(options, progress.listener())
         self._report(options["output"])
         if options["activate"]:
             self._activate(options["output"])
 
-    def _build(self, config: Any, options: dict[str, Any], listener: Any) -> None:
+    def _require_database(self) -> None:
+        """Before the training rather than after it."""
+        from django.db import DatabaseError
+
+        from diagnosis.models import ModelVersion
+
+        try:
+            ModelVersion.objects.exists()
+        except DatabaseError as error:
+            raise CommandError(
+                f"--activate needs the database of this installation, which is not ready "
+                f"({str(error).strip()}): run manage.py prepare first."
+            ) from None
+
+    def _build(self, options: dict[str, Any], listener: Any) -> None:
         from ml.artifact import ArtifactError
+        from ml.configuration import TrainingError
         from ml.datasets import DataError
         from ml.export import ExportError
         from ml.network import WeightsError
-        from ml.training import TrainingError
 
         try:
-            self._train(config, options, listener)
+            self._train(options, listener)
         except (ArtifactError, DataError, ExportError, TrainingError, WeightsError) as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(
                 f"{error.strerror or error}: {error.filename or options['output']}. {KEPT}"
             ) from None
+        except MemoryError:
+            raise CommandError(
+                f"The memory of this machine does not suffice: use a smaller --image-size or "
+                f"--batch-size. {KEPT}"
+            ) from None
         except KeyboardInterrupt:
             raise CommandError(f"Stopped. {KEPT}", returncode=130) from None
 
-    def _train(self, config: Any, options: dict[str, Any], listener: Any) -> None:
+    def _train(self, options: dict[str, Any], listener: Any) -> None:
+        from ml.configuration import TrainingConfig
         from ml.datasets import read_slides
         from ml.folds import cross_validate
         from ml.pipeline import Source, build
 
+        known = {field.name for field in dataclasses.fields(TrainingConfig)}
+        config = TrainingConfig(**{k: v for k, v in options.items() if k in known})
         holdout = options["holdout_slides"]
         slides = frozenset(read_slides(holdout)) if holdout else frozenset()
         source = Source(options["data"], options["groups"])
