@@ -55,7 +55,7 @@ def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             for sent in range(0, len(prediction_ids), size):
                 chunk = list(prediction_ids[sent : sent + size])
-                analyse.apply_async((chunk,), connection=connection, retry=False)
+                analyse.apply_async((chunk,), retry=False, connection=connection)  # type: ignore[call-arg]
     except Exception as error:  # each broker has its own kinds
         logger.warning("The broker cannot be reached, a sweep will send: %s", error)
         unsent = Prediction.objects.filter(pk__in=prediction_ids[sent:], state=State.QUEUED)

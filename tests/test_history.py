@@ -1,0 +1,116 @@
+from datetime import UTC, date, datetime
+from itertools import product
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.utils import timezone
+
+from diagnosis import history, verdict
+from diagnosis.models import Slide
+from tests.people import laboratory_of
+from tests.readings import failed, new_slide, read, waiting
+
+pytestmark = pytest.mark.django_db
+OUTCOMES = ("parasitized", "uncertain", "uninfected", "rejected", "failed", "pending")
+
+
+@pytest.fixture
+def laboratory():
+    return laboratory_of("ada")
+
+
+@pytest.fixture
+def slides(laboratory):
+    """One of each mixture of outcomes, the empty one too."""
+    for mixture in product((False, True), repeat=len(OUTCOMES)):
+        slide = new_slide(laboratory)
+        for outcome in (name for name, there in zip(OUTCOMES, mixture, strict=True) if there):
+            if outcome == "failed":
+                failed(slide)
+            elif outcome == "pending":
+                waiting(slide)
+            else:
+                read(slide, outcome)
+    return Slide.objects.all()
+
+
+def search(**chosen):
+    return history.search(Slide.objects.all(), **chosen)
+
+
+def codes(**chosen):
+    return [slide.code for slide in search(**chosen)]
+
+
+def test_finds_what_the_tally_says(slides):
+    tallies = verdict.tallies(slides)
+
+    def expected(condition):
+        return {pk for pk, tally in tallies.items() if condition(tally)}
+
+    def found(**chosen):
+        return {slide.pk for slide in search(**chosen)}
+
+    assert len(tallies) == 64
+    assert found(result="parasitized") == expected(lambda t: t.parasitized)
+    assert found(result="uncertain") == expected(lambda t: t.uncertain)
+    assert found(result="uninfected") == expected(lambda t: t.result == "uninfected")
+    assert found(result="rejected") == expected(lambda t: t.rejected)
+    for status in history.STATUSES:
+        assert found(status=status) == expected(lambda t, s=status: t.status == s)
+    both = found(result="uninfected", status="done")
+    assert both == expected(lambda t: t.result == "uninfected" and t.status == "done")
+
+
+def test_newest_first(laboratory):
+    names = [new_slide(laboratory, f"S-{n}").code for n in range(3)]
+    assert codes() == names[::-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("s-12", {"S-12", "S-120"}),
+        ("ward", {"S-7"}),
+        ("IMG_07", {"S-120"}),
+        ("nothing", set()),
+        ("%", {"S-7"}),
+        ("_", {"S-120"}),
+        ("'", set()),
+    ],
+)
+def test_words_are_looked_for_in_codes_notes_and_file_names(words, found, laboratory):
+    new_slide(laboratory, "S-12")
+    new_slide(laboratory, "S-7", note="Ward 3, 50% blurred")
+    slide = new_slide(laboratory, "S-120")
+    for name in ("img_07-1.png", "img_07-2.png"):
+        read(slide, name=name)
+    assert len(codes(q=words)) == len(found)
+    assert set(codes(q=words)) == found
+
+
+def test_days_are_whole_and_local(laboratory):
+    for code, moment in {
+        "before": datetime(2026, 3, 1, 20, 59, tzinfo=UTC),
+        "first": datetime(2026, 3, 1, 21, 0, tzinfo=UTC),
+        "last": datetime(2026, 3, 3, 20, 59, 59, tzinfo=UTC),
+        "after": datetime(2026, 3, 3, 21, 0, tzinfo=UTC),
+    }.items():
+        new_slide(laboratory, code, created_at=moment)
+    with timezone.override(ZoneInfo("Africa/Nairobi")):
+        assert codes(since=date(2026, 3, 2), until=date(2026, 3, 3)) == ["last", "first"]
+        assert codes(since=date(2026, 3, 4)) == ["after"]
+        assert codes(until=date(2026, 3, 1)) == ["before"]
+
+
+def test_only_among_the_slides_that_are_given(laboratory):
+    mine = new_slide(laboratory, "S-1")
+    read(mine, "parasitized")
+    read(new_slide(laboratory_of("eve", "Mombasa"), "S-2"), "parasitized", name="S-1.png")
+    found = history.search(laboratory.slides.all(), q="s-", result="parasitized")
+    assert list(found) == [mine]
+
+
+def test_asks_once(slides, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        list(search(q="s", result="parasitized", status="done", since=date(2026, 1, 1)))
