@@ -1,6 +1,10 @@
 """What is known of a model version, in the shape its page shows. Anything may be missing."""
 
+import re
 from typing import Any, NamedTuple
+
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
 
 from . import registry
 from .models import ModelVersion
@@ -34,6 +38,7 @@ def of(version: ModelVersion) -> dict[str, Any]:
         "held_out": held_out,
         "note": metrics.get("note"),
         "invented": _invented(metrics),
+        "trained_on": _trained_on(version),
         "card": _card(version),
     }
 
@@ -58,8 +63,19 @@ def _invented(metrics: dict[str, Any]) -> float | None:
     return None if specificity is None else 1000 * (1 - specificity)
 
 
-def _card(version: ModelVersion) -> str:
+def _trained_on(version: ModelVersion) -> dict[str, int]:
+    """How many cells and slides the network learnt from."""
+    part = (version.manifest.get("data") or {}).get("training") or {}
+    cells = part.get("parasitized", 0) + part.get("uninfected", 0)
+    return {"cells": cells, "slides": part.get("slides") or 0}
+
+
+def _card(version: ModelVersion) -> SafeString:
+    """The text that came with the model, without its title; HTML in it stays text."""
     try:
-        return (registry.folder_of(version) / "card.md").read_text()
+        text = (registry.folder_of(version) / "card.md").read_text()
     except OSError:
-        return ""
+        return SafeString("")
+    text = re.sub(r"\A# .*\n", "", text)
+    text = re.sub(r"^## ", "### ", text, flags=re.M)
+    return mark_safe(MarkdownIt("js-default").render(text))  # it escapes what is not Markdown

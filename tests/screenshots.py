@@ -51,7 +51,7 @@ def take(browser: Browser, site: Site) -> None:
     sign_up(page, "grace")
     for seed, (code, note, parasitized, uninfected) in enumerate(SLIDES):
         upload(page, site.var.parent, 100 * seed, code, note, parasitized, uninfected)
-    page.locator("[data-heat]").nth(0).click()
+    page.locator("[data-heat]").nth(2).click()
     page.locator("[data-heat]").nth(1).click()
     page.wait_for_timeout(1000)
     keep(page, "slide")

@@ -14,6 +14,16 @@ FIGURES = {
     "confusion": {"tp": 2222, "fn": 100, "fp": 61, "tn": 2029},
     "intervals": {"accuracy": [0.951, 0.973], "auc": None},
 }
+CARD = """# nameless
+
+<script>alert(1)</script> [x](javascript:alert)
+
+## Data
+
+| part | cells |
+|---|---|
+| test | 4,412 |
+"""
 
 
 def page(client):
@@ -41,9 +51,20 @@ def test_says_its_limits_with_and_without_figures(client):
 
 
 def test_shows_the_card_beside_the_model(client, tmp_path):
-    (tmp_path / "card.md").write_text("Trained on <a tray> of slides.")
+    (tmp_path / "card.md").write_text(CARD)
     active_model(path=str(tmp_path))
-    assert "Trained on &lt;a tray&gt; of slides." in page(client).text
+    text = page(client).text
+    assert "<h3>Data</h3>" in text
+    assert "<td>test</td>" in text
+    assert "&lt;script&gt;" in text
+    assert 'href="javascript:' not in text
+    assert "nameless" not in text
+
+
+def test_says_what_it_was_trained_on(client):
+    parts = {"training": {"slides": 109, "parasitized": 7000, "uninfected": 6500}}
+    active_model(manifest={"data": parts})
+    assert "13,500 cells of 109 slides" in page(client).text
 
 
 def test_is_only_read(client):
