@@ -24,7 +24,7 @@ from PIL import Image
 
 from ml.artifact import ArtifactError, read_manifest
 
-from . import registry, verdict
+from . import bulk, registry, verdict
 from .models import Decision, ModelVersion, Prediction, State
 
 if TYPE_CHECKING:
@@ -64,15 +64,22 @@ def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
 
 @shared_task
 def analyse(prediction_ids: list[int]) -> None:
-    """Read the images of those predictions that are still queued.
+    """Read the images of those predictions that are still queued, and of others up to a chunk.
 
     A first attempt takes them all in one batch. From the second on each is claimed alone, just
     before it is read: an image that kills its worker then uses up no attempt but its own.
     """
-    _attempt(_claim(prediction_ids, attempts=0))
+    _attempt(_claim(_with_others(prediction_ids), attempts=0))
     again = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED, attempts__gt=0)
     for pk in list(again.order_by("pk").values_list("pk", flat=True)):
         _attempt(_claim([pk]))
+
+
+def _with_others(prediction_ids: list[int]) -> list[int]:
+    """Pages send each file on its own; a full batch takes hardly longer than one image."""
+    waiting = Prediction.objects.filter(state=State.QUEUED, attempts=0)
+    others = waiting.exclude(pk__in=prediction_ids).order_by("sent_at").values_list("pk", flat=True)
+    return [*prediction_ids, *others[: max(0, settings.CHUNK - len(prediction_ids))]]
 
 
 @dataclass(frozen=True)
@@ -88,10 +95,8 @@ class Claim:
         return Prediction.objects.filter(pk__in=ids, token=self.token, state=State.RUNNING)
 
     def save(self, rows: Sequence[Prediction]) -> None:
-        for row in rows:
-            row.token, row.finished_at = None, timezone.now()
         with transaction.atomic():
-            self.held().bulk_update(rows, [*READING, "token", "finished_at"])
+            bulk.write(self.held(), rows, READING, token=None, finished_at=timezone.now())
             verdict.recount({row.slide_id for row in rows})
 
     def give_back(self, reason: str) -> None:

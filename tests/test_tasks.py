@@ -158,6 +158,19 @@ class TestAnalyse:
         assert list(Prediction.objects.order_by("pk").values()) == before
         assert predictor.batches == []
 
+    def test_a_small_message_takes_others_along_up_to_a_chunk(self, slide, predictor, settings):
+        settings.CHUNK = 4
+        ids = queued(slide, 7)
+        tasks.analyse(ids[5:6])
+        assert predictor.batches == [4]
+        assert states() == ["done"] * 3 + ["queued"] * 2 + ["done", "queued"]
+
+    def test_but_none_that_broke_off_before(self, slide, predictor):
+        queued(slide, 2, attempts=1)
+        ids = queued(slide, 1)
+        tasks.analyse(ids)
+        assert states() == ["queued"] * 2 + ["done"]
+
     def test_a_chunk_takes_few_statements(self, slide, predictor, django_assert_max_num_queries):
         ids = queued(slide, 64)
         with django_assert_max_num_queries(12):
