@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 from diagnosis import bulk
 from diagnosis.models import Prediction
@@ -12,7 +13,7 @@ def test_writes_all_kinds_of_values_in_one_statement(real_database, django_asser
     active_model()
     slide = new_slide(laboratory_of("ada"))
     rows = [waiting(slide) for _ in range(3)]
-    values = [
+    values: list[dict[str, Any]] = [
         {"probability": 0.123456789012, "reasons": ["it's", 'a "ä"'], "activation": [[-1.5, 2e-9]]},
         {"probability": None, "reasons": [], "activation": None, "error": "100 % \\ 'x'; --"},
         {"probability": 1, "reasons": ["細胞"], "activation": [], "state": "done"},
