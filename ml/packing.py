@@ -41,9 +41,11 @@ def pack(folder: Path, name: str, config: TrainingConfig, data: Data, trained: T
     _write_network(folder, trained.network, config, data.training.images)
     predictor = Predictor(_draft(name, config, data), OnnxRuntime(folder, cores()))
     logits = predictor.logits(data.validation.images)
-    found = _compared(logits, trained.network, data.validation, config)
+    reference = _reference(trained.network, data.validation.images, config)
+    found = parity(logits, reference, data.validation.labels)
+    require_parity(found)
     predictor = _calibrated(predictor, logits, data.validation.labels)
-    _write_probe(folder, predictor)
+    _write_probe(folder, predictor, trained.network, config)
     write_history(folder / HISTORY, trained.history)
     _write_figures(folder, predictor, data, found, trained)
     card.write(folder, predictor.manifest)
@@ -107,14 +109,10 @@ def _slides(pixels: Pixels) -> list[str]:
     return sorted({example.slide for example in pixels.examples if example.slide})
 
 
-def _compared(
-    logits: np.ndarray, network: CellNet, validation: Pixels, config: TrainingConfig
-) -> Parity:
-    """The int8 model beside the network in full precision."""
-    reference = predict_logits(network, validation.images, replace(config, precision="fp32"))
-    found = parity(logits, reference[:, 1] - reference[:, 0], validation.labels)
-    require_parity(found)
-    return found
+def _reference(network: CellNet, images: np.ndarray, config: TrainingConfig) -> np.ndarray:
+    """Logits of parasitized (n,) of the network in full precision."""
+    logits = predict_logits(network, images, replace(config, precision="fp32"))
+    return logits[:, 1] - logits[:, 0]
 
 
 def _calibrated(draft: Predictor, logits: np.ndarray, labels: np.ndarray) -> Predictor:
@@ -127,13 +125,19 @@ def _calibrated(draft: Predictor, logits: np.ndarray, labels: np.ndarray) -> Pre
     return replace(draft, manifest=manifest)
 
 
-def _write_probe(folder: Path, predictor: Predictor) -> None:
+def _write_probe(
+    folder: Path, predictor: Predictor, network: CellNet, config: TrainingConfig
+) -> None:
     """Drawn cells with the answers of this model, checked wherever it is loaded."""
-    size = predictor.manifest.image_size
     drawn = [draw_cell(seed, bool(seed % 2)) for seed in range(PROBE_CELLS)]
-    pixels = np.stack([resized(image, size) for image in drawn])
-    probability = [prediction.probability for prediction in predictor.predict_pixels(pixels)]
-    np.savez_compressed(folder / artifact.PROBE, pixels=pixels, probability=np.array(probability))
+    pixels = np.stack([resized(image, config.image_size) for image in drawn])
+    temperature = predictor.manifest.temperature
+    np.savez_compressed(
+        folder / artifact.PROBE,
+        pixels=pixels,
+        probability=Predictor.probabilities(predictor.logits(pixels), temperature),
+        reference=Predictor.probabilities(_reference(network, pixels, config), temperature),
+    )
 
 
 def _write_figures(

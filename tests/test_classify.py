@@ -1,11 +1,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from io import StringIO
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -164,6 +166,16 @@ def test_without_a_model_the_shipped_one_reads(cells, trained_model, tmp_path, m
 def test_a_model_that_is_not_there_is_said(cells):
     with pytest.raises(CommandError, match="no trained model called nobody"):
         classify(cells, "--model", "nobody")
+
+
+def test_a_machine_that_computes_wrongly_is_not_trusted(cells, trained_model, tmp_path):
+    folder = shutil.copytree(trained_model, tmp_path / "doctored")
+    with np.load(folder / artifact.PROBE) as probe:
+        pixels, probability = probe["pixels"], probe["probability"]
+    np.savez(folder / artifact.PROBE, pixels=pixels, probability=1.2 - probability)
+    artifact.write_manifest(folder, artifact.read_manifest(folder))
+    with pytest.raises(CommandError, match="computes the model wrongly"):
+        classify(cells, "--model", folder)
 
 
 def test_a_kind_or_form_that_does_not_exist_is_said(cells):

@@ -32,7 +32,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            predictor = Predictor.load(find_model(options["model"]), options["engine"])
+            folder = find_model(options["model"])
+            predictor = Predictor.load(folder, options["engine"])
+            predictor.check(folder)
         except ArtifactError as error:
             raise CommandError(str(error)) from None
         skipped: list[str] = []

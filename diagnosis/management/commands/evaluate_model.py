@@ -34,7 +34,9 @@ class Command(BaseCommand):
         from ml.measurement import measure
 
         try:
-            predictor = Predictor.load(find_model(options["model"]), options["engine"])
+            folder = find_model(options["model"])
+            predictor = Predictor.load(folder, options["engine"])
+            predictor.check(folder)
             examples = find_examples(options["data"], options["groups"])
             if options["slides"]:
                 _, examples = hold_out(examples, read_slides(options["slides"]))

@@ -1,0 +1,113 @@
+import json
+import shutil
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from ml.artifact import METRICS, read_manifest, read_metrics
+from tests.cells import write_cells
+from tests.training_run import TEST_SLIDES
+
+CONTRACT = {
+    *("n", "accuracy", "auc", "sensitivity", "specificity", "f1", "mcc", "ece"),
+    *("confusion", "intervals"),
+}
+
+
+def evaluate(*arguments):
+    """(stdout, stderr)"""
+    out, complaints = StringIO(), StringIO()
+    call_command("evaluate_model", *map(str, arguments), stdout=out, stderr=complaints)
+    return out.getvalue(), complaints.getvalue()
+
+
+@pytest.fixture
+def cells(tmp_path):
+    return write_cells(tmp_path / "cells", slides=3, each=4)
+
+
+@pytest.fixture
+def options(cells, trained_model, tmp_path):
+    return ["--data", cells, "--model", trained_model, "--output", tmp_path / "out"]
+
+
+def test_figures_and_plots_are_printed_and_written(options, trained_model, tmp_path):
+    out, complaints = evaluate(*options)
+    result = json.loads((tmp_path / "out" / METRICS).read_text())
+    assert result.keys() >= CONTRACT
+    assert result["model"] == read_manifest(trained_model).name
+    assert (result["n"], result["slides"]) == (24, 3)
+    assert sum(result["confusion"].values()) == 24
+    assert result["intervals"].keys() >= {"accuracy", "auc", "sensitivity", "specificity"}
+    assert out.startswith(result["model"])
+    assert "24 cells of 3 slides" in out
+    assert f"{result['accuracy']:.4f}" in out
+    assert complaints == ""
+    for name in ("confusion", "roc", "reliability"):
+        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_test_slides_give_the_figures_of_the_training_again(training_run, tmp_path):
+    slides = tmp_path / "slides.txt"
+    slides.write_text("\n".join(TEST_SLIDES))
+    evaluate(
+        *("--data", training_run.cells, "--model", training_run.artifact),
+        *("--slides", slides, "--output", tmp_path / "out"),
+    )
+    result = json.loads((tmp_path / "out" / METRICS).read_text())
+    del result["model"]
+    assert result == read_metrics(training_run.artifact)["test"]
+
+
+def test_without_an_output_nothing_is_written(options, cells, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    assert "accuracy" in evaluate(*options[:-2])[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_slides_it_says_what_the_intervals_are_worth(options, cells, tmp_path):
+    path = next(cells.rglob("*.png"))
+    path.rename(path.with_name("cell.png"))
+    out, complaints = evaluate(*options)
+    assert "Not every file name tells its slide" in complaints
+    assert "95 % interval by image" in out
+
+
+def test_a_grouping_gives_the_slides(options, cells, tmp_path):
+    groups = tmp_path / "groups.csv"
+    groups.write_text("".join(f"{p.name},{n % 4}\n" for n, p in enumerate(cells.rglob("*.png"))))
+    assert "24 cells of 4 slides" in evaluate(*options, "--groups", groups)[0]
+
+
+def test_unreadable_files_are_named_and_left_out(options, cells):
+    path = sorted(cells.rglob("*.png"))[3]
+    path.write_bytes(path.read_bytes()[:200])
+    out, complaints = evaluate(*options)
+    assert "23 cells" in out
+    assert f"Left out {path}: The file is cut off" in complaints
+
+
+@pytest.mark.parametrize(
+    ("slides", "sentence"), [("C1 C9", "not in the data: C9"), ("\n", "names no slide")]
+)
+def test_slides_that_are_not_there_are_said(options, tmp_path, slides, sentence):
+    (tmp_path / "slides.txt").write_text(slides)
+    with pytest.raises(CommandError, match=sentence):
+        evaluate(*options, "--slides", tmp_path / "slides.txt")
+
+
+def test_what_is_missing_is_said(options, cells, tmp_path):
+    with pytest.raises(CommandError, match="no trained model called nobody"):
+        evaluate(*options, "--model", "nobody")
+    shutil.rmtree(cells / "Parasitized")
+    with pytest.raises(CommandError, match="has no folder Parasitized"):
+        evaluate(*options)
+    with pytest.raises(CommandError, match="There is no folder"):
+        evaluate(*options, "--data", tmp_path / "nowhere")
+
+
+def test_a_place_that_cannot_be_written_to_is_said(options, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(CommandError, match="cannot be written to"):
+        evaluate(*options)

@@ -1,0 +1,211 @@
+import csv
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ml import artifact
+from ml.artifact import ArtifactError, read_manifest, verify
+from ml.configuration import TrainingError
+from ml.datasets import CLASSES, DataError, find_examples, fingerprint
+from ml.images import read_image
+from ml.pipeline import Listener, Source, build
+from ml.predictor import Predictor
+from tests.cells import write_cells
+from tests.training_run import CONFIG, TEST_SLIDES
+
+FILES = {
+    "model.onnx",
+    "model.safetensors",
+    "probe.npz",
+    "metrics.json",
+    "history.csv",
+    "predictions.csv",
+    "confusion.png",
+    "roc.png",
+    "reliability.png",
+    "curves.png",
+    "card.md",
+}
+
+
+@pytest.fixture(scope="module")
+def manifest(training_run):
+    return read_manifest(training_run.artifact)
+
+
+@pytest.fixture(scope="module")
+def metrics(training_run):
+    return artifact.read_metrics(training_run.artifact)
+
+
+def test_an_artifact_is_whole(training_run, manifest):
+    folder = training_run.artifact
+    assert {path.name for path in folder.iterdir()} == FILES | {"manifest.json"}
+    assert set(manifest.files) == FILES
+    verify(folder, manifest)
+    for name in ("confusion.png", "roc.png", "reliability.png", "curves.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert 42e6 < (folder / "model.safetensors").stat().st_size < 44e6
+    assert 21e6 < (folder / "model.onnx").stat().st_size < 23e6
+
+
+def test_nothing_else_is_left_behind(training_run):
+    found = {path.name for path in training_run.artifact.parent.iterdir()}
+    assert found == {"cells", "test.txt", "model", "var", "bare"}
+
+
+def test_the_manifest_says_what_the_model_is_and_was_made_from(manifest, training_run):
+    assert (manifest.name, manifest.architecture) == ("model", "resnet34")
+    assert manifest.classes == ("uninfected", "parasitized")
+    assert manifest.image_size == 32
+    assert manifest.training["epochs"] == 3
+    assert manifest.training["augmentation"]["painted"] == CONFIG.augmentation.painted
+    data = manifest.data
+    for part, slides in (("training", 6), ("validation", 2), ("test", 2)):
+        cells = {"uninfected": 8 * slides, "parasitized": 8 * slides}
+        assert data[part] == {"images": 16 * slides, "slides": slides, **cells}
+    assert data["test_slides"] == sorted(TEST_SLIDES)
+    assert not set(data["validation_slides"]) & set(TEST_SLIDES)
+    assert data["split_by"] == "slide"
+    kept_aside = {*data["validation_slides"], *TEST_SLIDES}
+    trained_on = [e for e in find_examples(training_run.cells) if e.slide not in kept_aside]
+    assert data["fingerprint"] == fingerprint(trained_on)
+
+
+def test_figures_of_validation_and_test_are_kept_apart(metrics, manifest):
+    assert set(metrics) == {"validation", "test", "best_epoch", "int8"}
+    for part in ("validation", "test"):
+        result = metrics[part]
+        assert (result["n"], result["slides"]) == (32, 2)
+        slides = [row["slide"] for row in result["per_slide"]]
+        assert slides == manifest.data[f"{part}_slides"]
+        assert result["accuracy"] >= 0.95
+        assert result["thresholds"] == {
+            "low": manifest.thresholds.low,
+            "high": manifest.thresholds.high,
+        }
+    assert metrics["best_epoch"] == 3
+    assert metrics["int8"]["cells"] == 32
+    assert metrics["int8"]["label_agreement"] >= 0.995
+
+
+def test_history_has_every_epoch_of_all_goes(training_run):
+    with (training_run.artifact / "history.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+def test_predictions_are_of_the_test_slides(training_run, metrics):
+    with (training_run.artifact / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["slide"] for row in rows} == set(TEST_SLIDES)
+    assert all(row["file"].startswith(row["slide"] + "P") for row in rows)
+    right = [(float(row["probability"]) >= 0.5) == (row["truth"] == "1") for row in rows]
+    assert np.mean(right) == pytest.approx(metrics["test"]["accuracy"])
+
+
+def test_the_card_tells_people(training_run, metrics):
+    card = (training_run.artifact / "card.md").read_text()
+    assert card.startswith("# model\n")
+    for words in (
+        "Research use only. Decision support, not a diagnosis: confirm by microscopy.",
+        "Trained on P. falciparum",
+        "| test | 2 | 16 | 16 |",
+        "No slide is in two parts.",
+        "Epoch 3 was kept",
+        f"{metrics['test']['accuracy']:.4f} [",
+        "int8 against torch on 32 validation cells",
+    ):
+        assert words in card
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_it_answers_as_when_it_was_made(training_run, engine):
+    with np.load(training_run.artifact / artifact.PROBE) as probe:
+        assert set(probe) == {"pixels", "probability", "reference"}
+        assert probe["pixels"].shape == (8, 32, 32, 3)
+    Predictor.load(training_run.artifact, engine).check(training_run.artifact)
+
+
+def test_it_reads_cells_it_never_saw(training_run):
+    predictor = Predictor.load(training_run.artifact)
+    cells = [e for e in find_examples(training_run.cells) if e.slide in TEST_SLIDES]
+    said = predictor.predict([read_image(example.path) for example in cells])
+    labels = [example.label for example in cells]
+    assert np.mean([cell.label == CLASSES[n] for cell, n in zip(said, labels, strict=True)]) >= 0.95
+
+
+@pytest.mark.parametrize("content", ["model", "something", "file"])
+def test_what_is_there_already_is_never_overwritten(training_run, tmp_path, content):
+    output = tmp_path / "output"
+    if content == "model":
+        output.mkdir()
+        shutil.copy(training_run.artifact / "manifest.json", output)
+    elif content == "something":
+        output.mkdir()
+        (output / "notes").write_text("mine")
+    else:
+        output.write_text("mine")
+    with pytest.raises(ArtifactError, match="choose another --output"):
+        build(CONFIG, Source(training_run.cells), output)
+
+
+def test_an_unfinished_training_is_not_begun_anew(training_run, tmp_path):
+    (tmp_path / "model.training").mkdir()
+    (tmp_path / "model.training" / "checkpoint.pt").write_bytes(b"hours of work")
+    with pytest.raises(ArtifactError, match="unfinished training: go on with --resume"):
+        build(CONFIG, Source(training_run.cells), tmp_path / "model")
+    assert (tmp_path / "model.training" / "checkpoint.pt").read_bytes() == b"hours of work"
+
+
+@pytest.fixture
+def heard(tmp_path):
+    """What a build says before it needs a GPU that is not there."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+
+    def listen(source):
+        said: list[str] = []
+        listener = Listener(on_stage=said.append, on_warning=said.append)
+        with pytest.raises(TrainingError, match="GPU"):
+            build(replace(CONFIG, device="cuda"), source, tmp_path / "out", False, listener)
+        return "\n".join(said)
+
+    return listen
+
+
+def test_known_slides_need_no_warning(heard, tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=4, each=2)
+    assert heard(Source(cells)) == "Reading 16 images"
+
+
+def test_slides_that_are_not_known_are_warned_of(heard, tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=4, each=2)
+    for path in sorted(cells.rglob("*.png")):
+        path.rename(path.with_name("x" + path.name))
+    said = heard(Source(cells))
+    assert "one patient may be on both sides" in said
+    assert "--groups FILE" in said
+    groups = tmp_path / "groups.csv"
+    groups.write_text("".join(f"{p.name},{p.name[1:3]}\n" for p in cells.rglob("*.png")))
+    assert "patient" not in heard(Source(cells, groups))
+
+
+def test_files_left_out_are_named(heard, tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=6, each=8)
+    broken = sorted(cells.rglob("*.png"))[5]
+    broken.write_bytes(b"")
+    assert f"Left out {broken}: The file is empty." in heard(Source(cells))
+
+
+def test_a_class_of_which_too_little_can_be_read_is_said(tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=10, each=1)
+    for path in sorted((cells / "Parasitized").iterdir())[2:]:
+        path.unlink()
+    for number in range(10):
+        shutil.copy(path := sorted((cells / "Uninfected").iterdir())[0], f"{path}{number}.png")
+    sorted((cells / "Parasitized").iterdir())[0].write_bytes(b"")
+    with pytest.raises(DataError, match="readable images of at least two"):
+        build(CONFIG, Source(cells), tmp_path / "out")

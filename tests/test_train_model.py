@@ -1,0 +1,147 @@
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+from io import StringIO
+
+import pytest
+import torch
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from ml.artifact import read_manifest, read_metrics
+from ml.training import CHECKPOINT
+from tests.cells import write_cells
+from tests.training_run import CONFIG, flags
+
+
+@pytest.fixture
+def cells(tmp_path):
+    return write_cells(tmp_path / "cells", slides=4, each=2)
+
+
+def train(cells, output, *options):
+    """In this process; what it prints."""
+    out = StringIO()
+    arguments = [f"--data={cells}", f"--output={output}", *flags(CONFIG), *options]
+    call_command("train_model", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_ctrl_c_ends_it_in_one_sentence(training_run):
+    stopped = training_run.stopped
+    assert stopped.returncode == 130
+    assert stopped.stderr.endswith(
+        "CommandError: Stopped. Finished epochs are kept; go on with --resume.\n"
+    )
+    assert "Traceback" not in stopped.stderr
+
+
+def test_progress_and_figures_are_printed(training_run):
+    finished = training_run.finished
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stderr.splitlines()
+    assert lines[0] == "Reading 160 images"
+    assert re.fullmatch(
+        r"epoch +3  loss 0\.\d{4}  validation loss \d\.\d{4}  accuracy [01]\.\d{4}  \d+ images/s",
+        lines[1],
+    )
+    assert lines[2:] == ["Exporting to int8 and measuring"]
+    out = finished.stdout
+    for words in ("Validation slides", "Test slides", "32 cells of 2 slides", "95 % interval"):
+        assert words in out
+    accuracy = read_metrics(training_run.artifact)["test"]["accuracy"]
+    assert f"{accuracy:.4f}" in out
+    assert f"All figures and plots are in {training_run.artifact}." in out
+
+
+def test_an_activated_model_is_the_one_of_the_installation(training_run):
+    assert "model is now the active model of this installation." in training_run.finished.stdout
+    with sqlite3.connect(training_run.var / "db.sqlite3") as database:
+        rows = database.execute(
+            "SELECT name, fingerprint, path, is_active FROM diagnosis_modelversion"
+        ).fetchall()
+    fingerprint = read_manifest(training_run.artifact).fingerprint
+    assert rows == [("model", fingerprint, str(training_run.artifact), 1)]
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_not_ready_is_said_before_training(cells, tmp_path):
+    with connection.cursor() as cursor:  # undone with the test's transaction
+        cursor.execute("ALTER TABLE diagnosis_modelversion RENAME TO elsewhere")
+    with pytest.raises(CommandError, match=r"--activate needs the database.*manage\.py prepare"):
+        train(cells, tmp_path / "out", "--activate")
+    assert not (tmp_path / "out.training").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--weights=/nowhere/first.pt"], r"The weights /nowhere/first\.pt cannot be read"),
+        (["--epochs=0"], "The epochs must be from 1 to"),
+        (["--image-size=8"], "The image size must be from 32 to 1024, not 8"),
+        (["--holdout-slides=/nowhere/slides"], "list of slides /nowhere/slides cannot be read"),
+        (["--groups=/nowhere/groups"], "grouping /nowhere/groups cannot be read"),
+        (["--folds=3", "--activate"], "use one of them"),
+        (["--folds=9"], "cannot be dealt out to 9 folds"),
+        (["--epochs=many"], "invalid int value"),
+        (["--precision=fp8"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(cells, tmp_path, options, sentence):
+    with pytest.raises(CommandError, match=sentence):
+        train(cells, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_gpu_is_said(cells, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(CommandError, match="There is no CUDA GPU here"):
+        train(cells, tmp_path / "out", "--device=cuda")
+
+
+def test_folders_that_are_wrong_are_said(cells, tmp_path):
+    with pytest.raises(CommandError, match="There is no folder"):
+        train(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(CommandError, match="has no folder Parasitized|has no folder Uninfected"):
+        train(cells / "Parasitized", tmp_path / "out")
+    shutil.rmtree(cells / "Uninfected")
+    (cells / "Uninfected").mkdir()
+    with pytest.raises(CommandError, match="Uninfected holds no images"):
+        train(cells, tmp_path / "out")
+
+
+def test_a_model_that_is_there_is_not_overwritten(training_run):
+    before = read_manifest(training_run.artifact).fingerprint
+    with pytest.raises(CommandError, match="already holds a trained model"):
+        train(training_run.cells, training_run.artifact)
+    assert read_manifest(training_run.artifact).fingerprint == before
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """It has room for one checkpoint and not for a second beside it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount the small disk that is to be filled")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_the_training_kept(cells, small_disk):
+    with pytest.raises(CommandError) as error:
+        train(cells, small_disk / "out", "--epochs=2", "--batch-size=16")
+    assert re.fullmatch(
+        r"No space left on device: \S+out\S*\. Finished epochs are kept; go on with --resume\.",
+        str(error.value),
+    )
+    assert {path.name for path in (small_disk / "out.training").iterdir()} == {
+        *(CHECKPOINT, "history.csv")
+    }
+    checkpoint = small_disk / "out.training" / CHECKPOINT
+    state = torch.load(checkpoint, weights_only=True, map_location="meta")
+    assert state["epoch"] == 1
