@@ -45,6 +45,15 @@ class Predictor:
         verify(path, manifest, [engine_file(engine)])
         return cls(manifest, load_engine(engine, path, threads))
 
+    @classmethod
+    def load_checked(
+        cls, path: Path | str, engine: str = "auto", threads: int | None = None
+    ) -> "Predictor":
+        """As `load`; ArtifactError also where this machine computes the model wrongly."""
+        predictor = cls.load(path, engine, threads)
+        predictor.check(path)
+        return predictor
+
     def predict(self, images: Sequence[Image.Image]) -> list[CellPrediction]:
         """One prediction for each RGB image, in one batch."""
         if not images:

@@ -32,9 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            folder = find_model(options["model"])
-            predictor = Predictor.load(folder, options["engine"])
-            predictor.check(folder)
+            predictor = Predictor.load_checked(find_model(options["model"]), options["engine"])
         except ArtifactError as error:
             raise CommandError(str(error)) from None
         skipped: list[str] = []
