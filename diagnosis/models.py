@@ -22,7 +22,8 @@ from typing import Any
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Concat, Lower
 from django.utils import timezone
 
 INVITATION_DAYS = 14
@@ -130,6 +131,11 @@ class Slide(models.Model):
     rejected = models.PositiveIntegerField(default=0, editable=False)
     failed = models.PositiveIntegerField(default=0, editable=False)
     pending = models.PositiveIntegerField(default=0, editable=False)
+    words = models.GeneratedField(
+        expression=Lower(Concat("code", Value("\n"), "note")),
+        output_field=models.CharField(max_length=400),
+        db_persist=True,
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -160,6 +166,9 @@ class SmearImage(models.Model):
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.CELL)
     file = models.FileField(upload_to=image_path, max_length=200)
     name = models.CharField("file name", max_length=200)
+    name_in_lower_case = models.GeneratedField(
+        expression=Lower("name"), output_field=models.CharField(max_length=400), db_persist=True
+    )
     sha256 = models.CharField(max_length=64, help_text="Of the upright RGB pixels.")
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()

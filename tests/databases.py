@@ -5,6 +5,7 @@ and other processes then see is what they would see at work.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Barrier, Thread
@@ -108,3 +109,15 @@ def at_once(*actions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, place: Any, name: str) -> None:
+    """Whoever comes between a look and what follows from it, now comes."""
+    function = getattr(place, name)
+
+    def slow(*arguments: Any) -> Any:
+        result = function(*arguments)
+        time.sleep(0.05)
+        return result
+
+    monkeypatch.setattr(place, name, slow)

@@ -77,11 +77,15 @@ def test_newest_first(laboratory):
         ("%", {"S-7"}),
         ("_", {"S-120"}),
         ("'", set()),
+        ("KSM\ns", set()),
+        ("Ärztin", {"S-7", "S-8"}),
+        ("ärztin", {"S-8"}),
     ],
 )
 def test_words_are_looked_for_in_codes_notes_and_file_names(words, found, laboratory):
     new_slide(laboratory, "S-12")
-    new_slide(laboratory, "S-7", note="Ward 3, 50% blurred")
+    new_slide(laboratory, "S-7", note="Ward 3, 50% blurred, Ärztin")
+    new_slide(laboratory, "S-8", note="ärztin")
     slide = new_slide(laboratory, "S-120")
     for name in ("img_07-1.png", "img_07-2.png"):
         read(slide, name=name)

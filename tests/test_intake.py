@@ -1,5 +1,7 @@
 import io
 import resource
+import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -14,7 +16,7 @@ from diagnosis.models import ModelVersion, Prediction, Slide, SmearImage, State
 from ml import sandbox
 from ml.drawing import draw_cell, draw_field
 from ml.limits import MAX_BYTES
-from tests.databases import at_once
+from tests.databases import at_once, slow_down
 from tests.people import laboratory_of
 from tests.readings import active_model, failed, new_slide, png, read
 
@@ -382,3 +384,38 @@ def test_uploads_of_the_same_pictures_at_once(real_database, settings):
     ]
     assert len(new) == 6
     assert len(stored_files(settings)) == 6
+
+
+def test_uploads_of_different_pictures_to_one_slide_at_once(real_database, monkeypatch):
+    laboratory = laboratory_of("ada")
+    active_model()
+    slide = new_slide(laboratory)
+    slow_down(monkeypatch, verdict, "_count")
+    user = laboratory.members.get()
+    outcomes = at_once(*(partial(intake.receive, slide, [cell(n)], user) for n in range(6)))
+    assert [receipts[0].code for receipts in outcomes] == ["new"] * 6
+    slide.refresh_from_db()
+    assert slide.pending == slide.images.count() == 6
+
+
+def test_uploads_that_meet_in_opposite_order_do_not_lock_each_other_out(real_database, monkeypatch):
+    laboratory = laboratory_of("ada")
+    active_model()
+    slide = new_slide(laboratory)
+    user = laboratory.members.get()
+    pictures = sorted(PICTURES, key=lambda picture: sandbox.decode(picture).sha256)
+    write, meeting = SmearImage.objects.bulk_create, threading.Barrier(2)
+
+    def write_slowly(images, **options):
+        write(images[:1], **options)
+        with suppress(threading.BrokenBarrierError):  # whoever waits for a row does not come
+            meeting.wait(2)
+        write(images[1:], **options)
+
+    monkeypatch.setattr(SmearImage.objects, "bulk_create", write_slowly)
+    orders = (pictures, pictures[::-1])
+    outcomes = at_once(
+        *(partial(intake.receive, slide, [upload(p) for p in order], user) for order in orders)
+    )
+    assert [len(receipts) for receipts in outcomes] == [3, 3]
+    assert slide.images.count() == slide.predictions.count() == 3

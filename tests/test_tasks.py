@@ -17,7 +17,7 @@ from diagnosis import registry, tasks, verdict
 from diagnosis.models import ModelVersion, Prediction, Slide
 from ml.artifact import ArtifactError
 from ml.predictor import CellPrediction
-from tests.databases import at_once, connected
+from tests.databases import at_once, connected, slow_down
 from tests.people import laboratory_of
 from tests.readings import active_model, failed, new_image, new_slide, read, waiting
 from tests.servers import ROOT, clean_environment
@@ -440,10 +440,14 @@ def test_workers_and_sweeps_at_once_lose_and_double_nothing(
     assert (slide.parasitized, slide.pending) == (120, 0)
 
 
-def test_counts_are_right_when_workers_finish_one_slide_at_once(real_database, monkeypatch):
+def test_counts_are_right_when_workers_finish_one_slide_at_once(
+    real_database, monkeypatch, settings
+):
+    settings.CHUNK = 5
     slide = make_slide()
     ids = queued(slide, 40)
     monkeypatch.setattr(tasks, "predictor_of", lambda version: Answers("uninfected", 0.1))
+    slow_down(monkeypatch, verdict, "_count")
     at_once(*(partial(tasks.analyse, ids[n : n + 5]) for n in range(0, 40, 5)))
     slide.refresh_from_db()
     counts = {name: getattr(slide, name) for name in verdict.COUNTS if getattr(slide, name)}
