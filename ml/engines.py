@@ -116,7 +116,12 @@ class OpenVino:
         import openvino
 
         core = openvino.Core()
-        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            # What is not int8 would be rounded to bf16 on processors that have it.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
         self.model = core.compile_model(str(path / ONNX), "CPU", settings)
 
     def __call__(self, batch: np.ndarray) -> Output:

@@ -36,8 +36,8 @@ from tests.databases import (  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
-def own_folders(settings, tmp_path):
-    settings.VAR = tmp_path / "var"
+def own_folders(settings, tmp_path_factory):
+    settings.VAR = tmp_path_factory.mktemp("var")
     settings.MEDIA_ROOT = settings.VAR / "media"
     settings.MEDIA_ROOT.mkdir(parents=True)
 
