@@ -161,13 +161,12 @@ def _eight_bits(values: np.ndarray) -> Image.Image:
     """
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
         raise UnreadableImage("not-a-photograph", "Its pixel values are not those of a photograph.")
-    if values.dtype.kind == "f" and values.max() <= 1:
-        values = np.rint(values * 255)
-    else:
-        values = values // next(
-            step for limit, step in ((255, 1), (4095, 16), (65535, 256)) if values.max() <= limit
-        )
-    return Image.fromarray(values.astype(np.uint8))
+    if values.dtype.kind == "f":
+        values = np.rint(values * 255 if values.max() <= 1 else values)
+    step = next(
+        step for limit, step in ((255, 1), (4095, 16), (65535, 256)) if values.max() <= limit
+    )
+    return Image.fromarray((values // step).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -99,7 +99,17 @@ def test_many_images_are_scored_in_batches(predictor):
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
 def test_a_model_answers_as_when_it_was_made(name, trained_model):
-    Predictor.load(str(trained_model), name, threads=2).check(trained_model)
+    Predictor.load_checked(str(trained_model), name, threads=2)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
+def test_the_shipped_model_answers_on_every_engine_as_when_it_was_made(name):
+    try:
+        folder = artifact.shipped_model()
+    except ArtifactError as missing:
+        pytest.skip(str(missing))
+    artifact.verify(folder, artifact.read_manifest(folder))
+    Predictor.load_checked(folder, name, threads=2)
 
 
 def doctor_probe(folder, change):
