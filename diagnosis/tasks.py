@@ -199,9 +199,7 @@ def _loaded(folder: Path, fingerprint: str) -> "Predictor":
 
     if read_manifest(folder).fingerprint != fingerprint:
         raise ArtifactError(f"Another model lies where {folder.name} was.")
-    predictor = Predictor.load(folder, settings.MODEL_ENGINE, settings.ENGINE_THREADS)
-    predictor.check(folder)
-    return predictor
+    return Predictor.load_checked(folder, settings.MODEL_ENGINE, settings.ENGINE_THREADS)
 
 
 def load_active_model() -> None:

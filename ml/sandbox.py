@@ -164,7 +164,12 @@ def _fill() -> None:
 @contextlib.contextmanager
 def _borrowed() -> Iterator[Child]:
     children = _children
-    child = children.get()
+    try:
+        child = children.get(timeout=SECONDS)
+    except queue.Empty:
+        raise UnreadableImage(
+            "busy", "Too many images arrive at this moment: send this one again."
+        ) from None
     try:
         yield child
     finally:

@@ -151,6 +151,14 @@ def test_threads_get_their_own_answers_from_few_children():
     assert len(children()) <= sandbox.CHILDREN
 
 
+def test_whoever_waits_too_long_for_a_child_is_told(monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.1)
+    with sandbox._borrowed(), sandbox._borrowed():
+        assert refusal(GOOD).code == "busy"
+    monkeypatch.undo()
+    assert sandbox.decode(GOOD).width == 132
+
+
 def test_a_forked_process_has_children_of_its_own():
     sandbox.decode(GOOD)
     ours = children()

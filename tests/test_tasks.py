@@ -3,6 +3,7 @@ import random
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from uuid import uuid4
@@ -33,9 +34,11 @@ class Answers:
         self.batches: list[int] = []
         self.faults: dict[int, Exception] = {}
         """By the number of the call, from 1."""
+        self.watch: Callable[[], object] = int
 
     def predict(self, images: list[Image.Image]) -> list[CellPrediction]:
         self.batches.append(len(images))
+        self.watch()
         if fault := self.faults.get(len(self.batches)):
             raise fault
         return [self.answer() for _ in images]
@@ -224,6 +227,14 @@ class TestWhatBreaksOff:
         assert states() == ["done", "queued", "done"]
         assert attempts() == [2, 2, 2]
         assert Prediction.objects.get(state="queued").sent_at is None
+
+    def test_what_broke_off_is_claimed_and_read_alone_in_whatever_message(self, slide, predictor):
+        ids = queued(slide, 3, attempts=1)
+        held = []
+        predictor.watch = lambda: held.append(Prediction.objects.filter(state="running").count())
+        tasks.analyse(ids + queued(slide, 2))
+        assert predictor.batches == [2, 1, 1, 1]
+        assert held == [2, 1, 1, 1]
 
     def test_after_the_last_attempt_it_has_failed_with_a_reason(self, slide, predictor):
         predictor.faults = {n: ValueError("marked") for n in range(1, 10)}
