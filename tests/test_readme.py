@@ -29,8 +29,9 @@ README = (ROOT / "README.md").read_text()
 FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)```\n", re.S
 )
-SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 2
-DEEP_STAIN = (90, 70, 150)
+SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 4
+DEEP_STAIN, PALE_GROUND = (90, 70, 150), (245, 240, 235)
+FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.01"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -80,8 +81,9 @@ class Copy:
         return values
 
     def here(self, script: str) -> list[str]:
-        """With a port and a database server that there are on this machine."""
+        """With a port and a database server of this machine, and more steps for its few cells."""
         script = re.sub(r"\bPORT=\d+", f"PORT={self.port}", script)
+        script = re.sub(r"train_model --data.*", rf"\g<0> {FOR_FEW_CELLS}", script)
         return ["sh", "-e", "-c", script.replace("localhost:5432", self.postgres)]
 
     def sh(self, script: str) -> str:
@@ -174,7 +176,7 @@ def draw_cells(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for slide in [*range(1, SLIDES + 1)] * CELLS_OF_A_KIND:
             number += 1
-            cell = draw_cell(number, parasitized)
+            cell = draw_cell(number, parasitized, 64, (0, 0, 0) if parasitized else PALE_GROUND)
             if parasitized:
                 cell = ImageChops.multiply(cell, Image.new("RGB", cell.size, DEEP_STAIN))
             cell.save(folder / name / f"C{slide}P{slide}ThinF_IMG_1_cell_{number}.png")

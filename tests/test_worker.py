@@ -49,6 +49,7 @@ def workers(request, tmp_path, settings, django_db_blocker, trained_model):
     """None started yet; the test's own connection leads to their database."""
     if request.param == "sqlite and files":
         workers = Workers(tmp_path)
+        workers.var.mkdir()
         url = f"sqlite:///{workers.var / 'db.sqlite3'}"
         migrated = request.getfixturevalue("migrated_sqlite").removeprefix("sqlite:///")
         shutil.copy(migrated, workers.var / "db.sqlite3")
