@@ -77,7 +77,7 @@ def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env=environment,
+        env=environment | {"OMP_NUM_THREADS": "1"},  # tiny batches; the same sums every time
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
