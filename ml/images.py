@@ -77,7 +77,7 @@ def _check_header(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableImage(
             "too-many-pixels",
-            f"The image has {image.width * image.height / 1e6:.0f} megapixels; "
+            f"The image has {image.width * image.height / 1e6:.1f} megapixels; "
             f"{MAX_PIXELS // 10**6} are the most we read.",
         )
     if min(image.size) < MIN_SIDE:
@@ -128,7 +128,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bits(np.asarray(image)).convert("RGB")
     profile = image.info.get("icc_profile")
-    if image.has_transparency_data or image.mode == "LA":
+    if image.has_transparency_data:
         image = _on_white(image.convert("RGBA"))
     elif image.mode == "P":
         image = image.convert("RGB")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ml import artifact
+from ml import artifact, card
 from ml.artifact import ArtifactError, read_manifest, verify
 from ml.configuration import TrainingError
 from ml.datasets import CLASSES, DataError, find_examples, fingerprint
@@ -107,8 +107,8 @@ def test_predictions_are_of_the_test_slides(training_run, metrics):
 
 
 def test_the_card_tells_people(training_run, metrics):
-    card = (training_run.artifact / "card.md").read_text()
-    assert card.startswith("# model\n")
+    text = (training_run.artifact / "card.md").read_text()
+    assert text.startswith("# model\n")
     for words in (
         "Research use only. Decision support, not a diagnosis: confirm by microscopy.",
         "Trained on P. falciparum",
@@ -118,7 +118,18 @@ def test_the_card_tells_people(training_run, metrics):
         f"{metrics['test']['accuracy']:.4f} [",
         "int8 against torch on 32 validation cells",
     ):
-        assert words in card
+        assert words in text
+
+
+def test_the_card_does_not_claim_what_is_not_known(training_run, manifest, tmp_path):
+    shutil.copy(training_run.artifact / "metrics.json", tmp_path)
+    parts = {name: manifest.data[name] | {"slides": 0} for name in ("training", "validation")}
+    data = {"fingerprint": "0" * 64, "split_by": "image", **parts}
+    card.write(tmp_path, replace(manifest, data=data))
+    text = (tmp_path / "card.md").read_text()
+    assert "one patient may be in several parts, and the figures may flatter" in text
+    assert "No slide is in two parts" not in text
+    assert "| training | unknown | 48 | 48 |" in text
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "torch"])

@@ -168,8 +168,8 @@ def memory_after(files):
     for _ in itertools.islice(lines, files):
         pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-first = memory_after(400)
-print(memory_after(1600) - first)
+first = memory_after(300)
+print(memory_after(1700) - first)
 lines.close()
 """
     done = subprocess.run(
