@@ -22,16 +22,18 @@ class Augmentation:
     saturation: tuple[float, float] = (0.6, 1.4)
     contrast: tuple[float, float] = (0.7, 1.35)
     brightness: float = 0.08
-    blur: float = 0.25
+    blur: float = 0.4
     noise: float = 0.02
     painted: float = 0.5
+    crowded: float = 0.5
+    """Share of the painted backgrounds on which neighbouring cells lie."""
 
     def __call__(self, batch: Tensor, generator: Generator) -> Tensor:
         """Float images (n, 3, size, size) in 0..1 → the same shape and range."""
         batch = _warp(batch, self, generator)
         background = _background(batch)
         batch = _recolour(batch, self, generator)
-        batch = _paint(batch, background, self.painted, generator)
+        batch = _paint(batch, background, self, generator)
         batch = _blur(batch, self.blur, generator)
         noise = torch.randn(batch.shape, generator=generator).to(batch) * self.noise
         strength = _uniform(batch, generator, 0, 1)
@@ -70,9 +72,12 @@ def _warp(batch: Tensor, ranges: Augmentation, generator: Generator) -> Tensor:
 
 
 def _background(batch: Tensor) -> Tensor:
-    """Soft mask (n, 1, size, size) of what is black, one pixel wider than it is."""
+    """Soft mask (n, 1, size, size) of what is black, two pixels wider than it is.
+
+    The cutting left a dark line around each cell; a network would learn it for the cell's edge.
+    """
     black = (batch.amax(1, keepdim=True) < BLACK).to(batch.dtype)
-    return F.avg_pool2d(F.max_pool2d(black, 3, 1, 1), 3, 1, 1, count_include_pad=False)
+    return F.avg_pool2d(F.max_pool2d(black, 5, 1, 2), 3, 1, 1, count_include_pad=False)
 
 
 def _recolour(batch: Tensor, ranges: Augmentation, generator: Generator) -> Tensor:
@@ -84,15 +89,30 @@ def _recolour(batch: Tensor, ranges: Augmentation, generator: Generator) -> Tens
     return middle + (batch - middle) * _uniform(batch, generator, *ranges.contrast)
 
 
-def _paint(batch: Tensor, background: Tensor, share: float, generator: Generator) -> Tensor:
-    """Some of the black backgrounds in a light colour, as no other source paints them black."""
+def _paint(batch: Tensor, background: Tensor, ranges: Augmentation, generator: Generator) -> Tensor:
+    """Some of the black backgrounds as a field shows them: light, shaded, with cells beside."""
     light = _uniform(batch, generator, 0.55, 0.98)
-    tint = _uniform(batch, generator, -0.1, 0.1, channels=3)
-    colour = (light + tint).clamp(0, 1) * _chosen(batch, generator, share)
-    return torch.lerp(batch, colour.expand_as(batch), background.expand_as(batch))
+    colour = light + _uniform(batch, generator, -0.1, 0.1, channels=3)
+    slope = torch.linspace(-1, 1, batch.shape[-1]).to(batch)
+    shade = slope * _uniform(batch, generator, -0.08, 0.08)
+    shade = shade + slope[:, None] * _uniform(batch, generator, -0.08, 0.08)
+    behind = (colour + shade).expand_as(batch)
+    crowded = _chosen(batch, generator, ranges.crowded)
+    neighbours, gap = _neighbours(batch, background, generator)
+    behind = torch.lerp(neighbours, behind, (gap * crowded + 1 - crowded).expand_as(batch))
+    return torch.lerp(batch, behind, background * _chosen(batch, generator, ranges.painted))
+
+
+def _neighbours(batch: Tensor, background: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """The batch's own cells moved to other images' edges, and the mask of the gaps between."""
+    size = batch.shape[-1]
+    down, right = size // 2 + torch.randint(-size // 6, size // 6 + 1, (2,), generator=generator)
+    to = {"shifts": (1, int(down), int(right)), "dims": (0, 2, 3)}
+    return batch.roll(**to), background.roll(**to)
 
 
 def _blur(batch: Tensor, share: float, generator: Generator) -> Tensor:
     weight = _uniform(batch, generator, 0, 1) * _chosen(batch, generator, share)
     smooth = F.avg_pool2d(batch, 3, 1, 1, count_include_pad=False)
+    smooth = F.avg_pool2d(smooth, 3, 1, 1, count_include_pad=False)
     return torch.lerp(batch, smooth, weight.expand_as(batch))

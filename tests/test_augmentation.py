@@ -18,6 +18,7 @@ STILL = Augmentation(
     blur=0,
     noise=0,
     painted=0,
+    crowded=0,
 )
 """Only mirrors and turns by quarters, which lose nothing."""
 
@@ -92,17 +93,32 @@ def test_images_stay_in_order_so_that_labels_fit():
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_share_of_the_black_backgrounds_is_painted_light(share):
     images = batch(4, 24).repeat(100, 1, 1, 1)
-    changed = Augmentation(painted=share, noise=0)(images, seeded())
+    changed = Augmentation(painted=share, crowded=0, noise=0)(images, seeded())
     light = (corners(changed).amax(1) > 0.4).all(1).double().mean().item()
     assert light == pytest.approx(share, abs=0.07 if share % 1 else 0)
 
 
+def test_some_painted_backgrounds_show_other_cells():
+    images = batch(60, 32)
+    changed = {
+        share: Augmentation(**{**vars(STILL), "painted": 1.0, "crowded": share})(images, seeded())
+        for share in (0.0, 0.5, 1.0)
+    }
+    crowd = [
+        ((changed[share] - changed[0.0]).abs().amax((1, 2, 3)) > 0.1).double().mean().item()
+        for share in (0.5, 1.0)
+    ]
+    assert crowd == pytest.approx([0.5, 1.0], abs=0.2)
+    middle = (slice(None), slice(None), slice(12, 20), slice(12, 20))
+    assert torch.equal(changed[1.0][middle], changed[0.0][middle])
+
+
 def test_painting_leaves_the_cell_as_it_is():
-    images = batch(20)
+    images = batch(20, 64)
     plain, painted = (
         Augmentation(painted=share, noise=0, blur=0)(images, seeded()) for share in (0.0, 1.0)
     )
-    middle = (slice(None), slice(None), slice(12, 20), slice(12, 20))
+    middle = (slice(None), slice(None), slice(26, 38), slice(26, 38))
     assert torch.equal(plain[middle], painted[middle])
 
 
