@@ -34,6 +34,8 @@ class TrainingConfig:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
+    averaging: float = 0.998
+    """Of the running average of weights: what each step keeps of it (500 steps' memory)."""
     validation_share: float = 0.15
     seed: int = 0
     device: str = "auto"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ml.configuration import TrainingConfig, TrainingError
 from ml.datasets import Pixels
@@ -58,6 +59,8 @@ def train(
 ) -> Trained:
     """Train and return the network of the best epoch by validation accuracy.
 
+    What is validated and returned is the running average of the weights.
+
     Each epoch ends with a checkpoint and a row of `history.csv` in `output`; every random number
     depends on the seed and the epoch alone, so `resume` goes on as if nothing had happened.
     """
@@ -83,6 +86,9 @@ class _Run:
         self.precision = choose_precision(config.precision, self.device)
         network = new_network("none" if resume else config.weights)
         self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=_averaging(config.averaging), use_buffers=True
+        )
         self.optimizer = _optimizer(self.network, config)
         self.steps = max(1, len(training.labels) // config.batch_size)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -131,6 +137,7 @@ class _Run:
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
+        self.average.update_parameters(self.network)
         return loss.item(), int((logits.argmax(1) == labels).sum())
 
     def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +146,8 @@ class _Run:
         return images.permute(0, 3, 1, 2).float() / 255, labels
 
     def validate(self, validation: Pixels) -> dict[str, Any]:
-        logits = torch.from_numpy(predict_logits(self.network, validation.images, self.config))
+        average = self.average.module
+        logits = torch.from_numpy(predict_logits(average, validation.images, self.config))
         labels = torch.from_numpy(validation.labels)
         return {
             "validation_loss": F.cross_entropy(logits, labels).item(),
@@ -151,7 +159,8 @@ class _Run:
         self.history.append(row)
         if row["validation_accuracy"] > best:
             self.best_epoch = self.epoch
-            self.best = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
+            state = self.average.module.state_dict()
+            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
         self.save()
 
     def save(self) -> None:
@@ -167,6 +176,7 @@ class _Run:
             "images": len(self.training.labels),
             "epoch": self.epoch,
             "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
@@ -182,6 +192,7 @@ class _Run:
             raise TrainingError(f"The checkpoint {path} cannot be read: {error}") from None
         self._check_same(state)
         self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.epoch, self.history = state["epoch"], state["history"]
@@ -220,6 +231,19 @@ def _optimizer(network: CellNet, config: TrainingConfig) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=config.peak, momentum=config.momentum, nesterov=True)
 
 
+def _averaging(keep: float) -> Callable[[Any, Any, Any], None]:
+    """The running average's update; it keeps less in the first steps, whose weights are random."""
+
+    def update(average: list[Tensor], now: list[Tensor], count: Tensor) -> None:
+        kept = min(keep, (1 + int(count)) / (10 + int(count)))
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, now, 1 - kept)
+        else:
+            torch._foreach_copy_(average, now)
+
+    return update
+
+
 def _normalise(images: Tensor, config: TrainingConfig) -> Tensor:
     mean = torch.tensor(config.mean, device=images.device)[:, None, None]
     std = torch.tensor(config.std, device=images.device)[:, None, None]
@@ -228,7 +252,7 @@ def _normalise(images: Tensor, config: TrainingConfig) -> Tensor:
 
 @torch.inference_mode()
 def predict_logits(
-    network: CellNet, images: np.ndarray, config: TrainingConfig, batch_size: int = 128
+    network: torch.nn.Module, images: np.ndarray, config: TrainingConfig, batch_size: int = 128
 ) -> np.ndarray:
     """uint8 images (n, size, size, 3) → float32 logits (n, 2), in the network's own precision.
 

@@ -99,11 +99,25 @@ def test_a_later_epoch_that_is_no_better_does_not_replace_the_best(data, tmp_pat
     for epoch, accuracy in enumerate((0.6, 0.9, 0.9), 1):
         state.epoch = epoch
         with torch.no_grad():
-            state.network.fc.bias.fill_(epoch)
+            state.average.module.fc.bias.fill_(epoch)
         state.finish_epoch({"validation_accuracy": accuracy})
     result = state.result()
     assert result.best_epoch == 2
     assert result.network.fc.bias.tolist() == [2, 2]
+
+
+def test_the_running_average_lies_behind_the_steps(data, tmp_path):
+    state = training._Run(replace(CONFIG, averaging=0.5), data[0], tmp_path, resume=False)
+    seen, wanted = [], 0.0
+    for step in range(4):
+        with torch.no_grad():
+            state.network.fc.bias.fill_(step)
+        state.average.update_parameters(state.network)
+        kept = min(0.5, (1 + step) / (10 + step)) if step else 0.0
+        wanted = kept * wanted + (1 - kept) * step
+        seen.append(state.average.module.fc.bias.tolist())
+        assert seen[-1] == pytest.approx([wanted] * 2)
+    assert 2 < seen[-1][0] < 3
 
 
 def test_history_has_a_row_for_each_epoch(uninterrupted):
