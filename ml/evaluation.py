@@ -1,6 +1,6 @@
 """How good the probabilities of a model are, on slides it never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -178,6 +178,18 @@ def report(result: dict[str, Any]) -> str:
     if result["note"]:
         parts.append(result["note"])
     return "\n\n".join(parts) + "\n"
+
+
+FOLD_FIGURES = ("accuracy", "auc", "sensitivity", "specificity", "f1", "mcc", "ece", "brier")
+
+
+def report_folds(folds: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures of each fold as text, a line each."""
+    lines = [f"{'fold':<10}{'slides':>7}{'cells':>8}" + "".join(f"{n:>12}" for n in FOLD_FIGURES)]
+    for name, result in folds.items():
+        figures = "".join(f"{_figure(result[figure]):>12}" for figure in FOLD_FIGURES)
+        lines.append(f"{name:<10}{result['slides'] or '-':>7}{result['n']:>8,}{figures}")
+    return "\n".join(lines) + "\n"
 
 
 def _classes_table(confusion: dict[str, int]) -> str:

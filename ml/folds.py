@@ -1,21 +1,25 @@
-"""Cross-validation by slide: every cell is judged by a network that never saw its slide."""
+"""Cross-validation by slide: every cell is judged by a network that never saw its slide.
 
-import csv
-from collections.abc import Iterator
+Each fold leaves two small files, `fold-N.csv` (what was said of every cell) and `fold-N.json`
+(the recipe): folds trained at different times or on different machines are put together by
+putting these files into one folder.
+"""
+
+import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ml import plots
-from ml.artifact import MANIFEST, METRICS, ArtifactError, read_manifest, read_metrics, write_json
+from ml.artifact import MANIFEST, METRICS, ArtifactError, read_manifest, write_json
 from ml.configuration import TrainingConfig
-from ml.datasets import fold_slides
-from ml.decisions import Thresholds
-from ml.evaluation import evaluate
-from ml.measurement import PREDICTIONS
+from ml.datasets import DataError, fingerprint, fold_slides
+from ml.measurement import PREDICTIONS, read_predictions, together, write_predictions
 from ml.pipeline import Listener, Source, build
+from ml.training import essence
+
+Recipe = dict[str, Any]
 
 
 def cross_validate(
@@ -23,52 +27,99 @@ def cross_validate(
     source: Source,
     output: Path,
     folds: int,
+    only: Collection[int] = (),
     resume: bool = False,
     listener: Listener | None = None,
 ) -> dict[str, Any]:
-    """Train `folds` models, each tested on its own share of the slides; pool what they said.
+    """Train a model for each fold, tested on its own share of the slides; pool what they said.
 
-    `output` gets a folder for each fold, the out-of-fold `predictions.csv`, `metrics.json` with
-    the pooled figures and those of each fold, and plots. With `resume`, finished folds are kept.
+    `only` names the folds to train now, 1 to `folds`; those that `output` already holds are
+    pooled too. With `resume`, finished folds are kept. `output` gets the out-of-fold
+    `predictions.csv`, `metrics.json` with the pooled figures and those of each fold, and plots.
     """
     listener = listener or Listener()
-    dealt = fold_slides(source.examples(), folds, config.seed)
-    for number, slides in enumerate(dealt, 1):
-        folder = output / f"fold-{number}"
-        if (folder / MANIFEST).exists():
-            _require_resumed(resume, folder, slides)
-            continue
-        listener.on_stage(f"Fold {number} of {folds}")
-        build(config, replace(source, test=frozenset(slides)), folder, resume, listener)
-    return _pool(output, [output / f"fold-{number}" for number in range(1, folds + 1)])
+    examples = source.examples()
+    dealt = fold_slides(examples, folds, config.seed)
+    if unknown := set(only) - set(range(1, folds + 1)):
+        raise DataError(f"There is no fold {min(unknown)}: they are numbered from 1 to {folds}.")
+    for number in sorted(only) or range(1, folds + 1):
+        recipe = _recipe(config, fingerprint(examples), folds, dealt[number - 1])
+        _fold(config, source, output, number, recipe, resume, listener)
+    return _pool(output, folds)
 
 
-def _require_resumed(resume: bool, folder: Path, slides: set[str]) -> None:
-    if not resume:
+def _recipe(config: TrainingConfig, data: str, folds: int, slides: set[str]) -> Recipe:
+    return {
+        "folds": folds,
+        "data": data,
+        "config": essence(config.as_dict()),
+        "test_slides": sorted(slides),
+    }
+
+
+def _fold(
+    config: TrainingConfig,
+    source: Source,
+    output: Path,
+    number: int,
+    recipe: Recipe,
+    resume: bool,
+    listener: Listener,
+) -> None:
+    folder, kept = output / f"fold-{number}", output / f"fold-{number}.json"
+    trained = (folder / MANIFEST).exists()
+    if not resume and (trained or kept.exists()):
         raise ArtifactError(
             f"{folder} is finished: go on with --resume, or choose another --output."
         )
-    if set(read_manifest(folder).data["test_slides"]) != slides:
-        raise ArtifactError(f"{folder} was tested on other slides: choose another --output.")
+    if not trained and not kept.exists():
+        listener.on_stage(f"Fold {number} of {recipe['folds']}")
+        test = frozenset(recipe["test_slides"])
+        build(config, replace(source, test=test), folder, resume, listener)
+    if not kept.exists():
+        _keep(folder, kept, recipe)
+    if _read_recipe(kept) != json.loads(json.dumps(recipe)):
+        raise ArtifactError(
+            f"{kept} is of other settings, data or slides: choose another --output."
+        )
 
 
-def _pool(output: Path, folders: list[Path]) -> dict[str, Any]:
-    rows = [row for folder in folders for row in _predictions(folder)]
-    with (output / PREDICTIONS).open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    probability = np.array([float(row["probability"]) for row in rows])
-    truth = np.array([int(row["truth"]) for row in rows])
-    # Each fold has an uncertain band of its own, so the pooled figures use none.
-    result = evaluate(probability, truth, [row["slide"] for row in rows], Thresholds(0.5, 0.5))
-    tests = {folder.name: read_metrics(folder).get("test") for folder in folders}
-    write_json(output / METRICS, {"pooled": result, "folds": tests})
-    plots.save_plots(output, result, probability, truth)
-    return result
+def _keep(folder: Path, kept: Path, recipe: Recipe) -> None:
+    """The recipe is written last: where it is, the fold is whole."""
+    manifest = read_manifest(folder)
+    tested = {
+        "config": essence(manifest.training),
+        "test_slides": manifest.data["test_slides"],
+    }
+    measured = read_predictions(folder / PREDICTIONS)
+    named = replace(measured, folds=(kept.stem,) * len(measured.files))
+    write_predictions(kept.with_suffix(".csv"), named)
+    write_json(kept, recipe | tested)
 
 
-def _predictions(folder: Path) -> Iterator[dict[str, str]]:
-    with (folder / PREDICTIONS).open(newline="") as file:
-        for row in csv.DictReader(file):
-            yield {"fold": folder.name, **row}
+def _read_recipe(path: Path) -> Recipe:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"The recipe {path} cannot be read: {error}.") from None
+
+
+def _pool(output: Path, folds: int) -> dict[str, Any]:
+    kept = [path for n in range(1, folds + 1) if (path := output / f"fold-{n}.json").exists()]
+    recipes = [_read_recipe(path) for path in kept]
+    for path, recipe in zip(kept, recipes, strict=True):
+        if _common(recipe) != _common(recipes[0]):
+            raise ArtifactError(f"{path} is of another recipe than {kept[0]}: they do not pool.")
+    measured = together([read_predictions(path.with_suffix(".csv")) for path in kept])
+    write_predictions(output / PREDICTIONS, measured)
+    pooled = measured.figures()
+    write_json(
+        output / METRICS,
+        {"pooled": pooled, "folds": measured.by_fold(), "trained": len(kept), "of": folds},
+    )
+    plots.save_plots(output, pooled, measured.probability, measured.truth)
+    return pooled
+
+
+def _common(recipe: Recipe) -> Recipe:
+    return {name: value for name, value in recipe.items() if name != "test_slides"}

@@ -1,30 +1,133 @@
-"""What a model says of labelled cells, as figures and cell by cell."""
+"""What a model says of labelled cells: cell by cell, kept in a file, and as figures."""
 
 import csv
+from collections import Counter
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ml.datasets import Pixels, has_slides
+from ml.datasets import DataError, Pixels, has_slides
+from ml.decisions import Thresholds
 from ml.evaluation import evaluate
 from ml.predictor import Predictor
 
 PREDICTIONS = "predictions.csv"
+COLUMNS = ["file", "slide", "truth", "probability"]
+FOLD = "fold"
+NO_BAND = Thresholds(0.5, 0.5)
+"""Where cells were judged by several models, each with an uncertain band of its own."""
 
 
-def measure(predictor: Predictor, pixels: Pixels) -> tuple[dict[str, Any], np.ndarray]:
-    """(figures with intervals by slide, calibrated probabilities) on labelled cells."""
+@dataclass(frozen=True)
+class Measured:
+    """Labelled cells with what was said of them; all of one length.
+
+    truth: int (n,), 1 is parasitized; probability: calibrated P(parasitized) (n,); slides: names,
+    or None where not every one is known; folds: whose model judged, or None where one judged all.
+    """
+
+    files: tuple[str, ...]
+    slides: tuple[str, ...] | None
+    truth: np.ndarray
+    probability: np.ndarray
+    folds: tuple[str, ...] | None = None
+
+    def figures(self, thresholds: Thresholds = NO_BAND) -> dict[str, Any]:
+        """As `ml.evaluation.evaluate`: figures with intervals by slide."""
+        return evaluate(self.probability, self.truth, self.slides, thresholds)
+
+    def by_fold(self) -> dict[str, dict[str, Any]]:
+        """The figures of each fold; empty where there are no folds."""
+        names = sorted(set(self.folds or ()))
+        return {name: self._where(np.array(self.folds) == name).figures() for name in names}
+
+    def without(self, files: Set[str]) -> "Measured":
+        """All but the named files; DataError where nothing is left."""
+        kept = np.array([name not in files for name in self.files])
+        if not kept.any():
+            raise DataError("Nothing is left once the listed files are set aside.")
+        return self._where(kept)
+
+    def _where(self, mask: np.ndarray) -> "Measured":
+        def some(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return names and tuple(n for n, kept in zip(names, mask, strict=True) if kept)
+
+        files, slides, folds = some(self.files) or (), some(self.slides), some(self.folds)
+        return Measured(files, slides, self.truth[mask], self.probability[mask], folds)
+
+
+def measure(predictor: Predictor, pixels: Pixels) -> Measured:
+    """What a model says of labelled cells."""
     logits = predictor.logits(pixels.images)
-    probability = Predictor.probabilities(logits, predictor.manifest.temperature)
-    slides = [e.slide or "" for e in pixels.examples] if has_slides(pixels.examples) else None
-    return evaluate(probability, pixels.labels, slides, predictor.manifest.thresholds), probability
+    examples = pixels.examples
+    return Measured(
+        files=tuple(example.path.name for example in examples),
+        slides=tuple(e.slide or "" for e in examples) if has_slides(examples) else None,
+        truth=pixels.labels,
+        probability=Predictor.probabilities(logits, predictor.manifest.temperature),
+    )
 
 
-def write_predictions(path: Path, pixels: Pixels, probability: np.ndarray) -> None:
-    """One row an image: file name, slide, truth (1 is parasitized) and calibrated probability."""
+def together(parts: Sequence[Measured]) -> Measured:
+    """One after the other; they must agree on whether slides and folds are known."""
+    return Measured(
+        files=tuple(name for part in parts for name in part.files),
+        slides=_joined([part.slides for part in parts]),
+        truth=np.concatenate([part.truth for part in parts]),
+        probability=np.concatenate([part.probability for part in parts]),
+        folds=_joined([part.folds for part in parts]),
+    )
+
+
+def _joined(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    known = [part for part in parts if part is not None]
+    return tuple(name for part in known for name in part) if len(known) == len(parts) else None
+
+
+def write_predictions(path: Path, measured: Measured) -> None:
+    """One row an image: file name, slide, truth (1 is parasitized), probability, and its fold."""
+    columns: list[Sequence[Any]] = [
+        measured.files,
+        measured.slides or [""] * len(measured.files),
+        measured.truth.tolist(),
+        [f"{value:.6f}" for value in measured.probability],
+    ]
+    if measured.folds is not None:
+        columns.append(measured.folds)
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "slide", "truth", "probability"])
-        for example, value in zip(pixels.examples, probability, strict=True):
-            writer.writerow([example.path.name, example.slide or "", example.label, f"{value:.6f}"])
+        writer.writerow([*COLUMNS, FOLD][: len(columns)])
+        writer.writerows(zip(*columns, strict=True))
+
+
+def read_predictions(path: Path) -> Measured:
+    """What `write_predictions` wrote; DataError where it is not that."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = list(csv.DictReader(file))
+        truth = np.array([int(row["truth"]) for row in rows], np.int64)
+        probability = np.array([float(row["probability"]) for row in rows])
+        files, slides = (tuple(row[name] for row in rows) for name in ("file", "slide"))
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{path} does not hold predictions ({error}): its columns must be {', '.join(COLUMNS)}."
+        ) from None
+    if not rows:
+        raise DataError(f"{path} holds no predictions.")
+    twice = [name for name, count in Counter(files).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} holds {twice[0]} more than once.")
+    folds = tuple(row[FOLD] for row in rows) if FOLD in rows[0] else None
+    return Measured(files, slides if all(slides) else None, truth, probability, folds)
+
+
+def read_files(path: Path) -> set[str]:
+    """A list of file names: the first column of a CSV; a header line does no harm."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return {Path(row[0].strip()).name for row in csv.reader(file) if row}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"The list of files {path} cannot be read: {error}.") from None

@@ -144,11 +144,12 @@ def _write_figures(
     folder: Path, predictor: Predictor, data: Data, found: Parity, trained: Trained
 ) -> None:
     """Plots and predictions are those of the test slides, where there are some."""
-    validation, probability = measure(predictor, data.validation)
-    shown, result = data.validation, validation
+    thresholds = predictor.manifest.thresholds
+    shown = measure(predictor, data.validation)
+    result = validation = shown.figures(thresholds)
     if data.test is not None:
-        shown = data.test
-        result, probability = measure(predictor, data.test)
+        shown = measure(predictor, data.test)
+        result = shown.figures(thresholds)
     figures = {
         "validation": validation,
         "test": result if data.test is not None else None,
@@ -156,5 +157,5 @@ def _write_figures(
         "int8": asdict(found),
     }
     artifact.write_json(folder / artifact.METRICS, figures)
-    write_predictions(folder / PREDICTIONS, shown, probability)
-    plots.save_plots(folder, result, probability, shown.labels, trained.history)
+    write_predictions(folder / PREDICTIONS, shown)
+    plots.save_plots(folder, result, shown.probability, shown.truth, trained.history)

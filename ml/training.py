@@ -199,7 +199,7 @@ class _Run:
         self.best, self.best_epoch = state["best"], state["best_epoch"]
 
     def _check_same(self, state: dict[str, Any]) -> None:
-        now, then = _essence(self.config.as_dict()), _essence(state["config"])
+        now, then = essence(self.config.as_dict()), essence(state["config"])
         changed = sorted(name for name in now if now[name] != then.get(name))
         if state["images"] != len(self.training.labels):
             changed.append("the training images")
@@ -215,7 +215,7 @@ class _Run:
         return Trained(network.eval(), self.history, self.best_epoch)
 
 
-def _essence(config: dict[str, Any]) -> dict[str, Any]:
+def essence(config: dict[str, Any]) -> dict[str, Any]:
     """What a resumed run must share; where it runs is free."""
     return {name: value for name, value in config.items() if name not in ("device", "precision")}
 

@@ -111,3 +111,59 @@ def test_a_place_that_cannot_be_written_to_is_said(options, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(CommandError, match="cannot be written to"):
         evaluate(*options)
+
+
+def test_predictions_on_file_give_the_figures_of_the_model_that_made_them(options, tmp_path):
+    evaluate(*options)
+    again = tmp_path / "again"
+    out, _ = evaluate("--predictions", tmp_path / "out" / "predictions.csv", "--output", again)
+    first, second = (json.loads((p / METRICS).read_text()) for p in (tmp_path / "out", again))
+    assert second["model"] == str(tmp_path / "out" / "predictions.csv")
+    for name in ("n", "slides", "accuracy", "auc", "confusion", "per_slide"):
+        assert second[name] == first[name]
+    assert second["ece"] == pytest.approx(first["ece"], abs=1e-5)
+    assert "24 cells of 3 slides" in out
+
+
+def test_folds_on_file_are_told_apart(tmp_path):
+    path = tmp_path / "predictions.csv"
+    rows = [
+        f"{n}.png,C{n % 4},{n % 2},{(n % 2) * 0.8 + 0.1},fold-{n % 4 // 2 + 1}" for n in range(16)
+    ]
+    path.write_text("\n".join(["file,slide,truth,probability,fold", *rows]))
+    out, _ = evaluate("--predictions", path, "--output", tmp_path / "out")
+    folds = json.loads((tmp_path / "out" / METRICS).read_text())["folds"]
+    assert {name: fold["n"] for name, fold in folds.items()} == {"fold-1": 8, "fold-2": 8}
+    assert [line.split()[:3] for line in out.splitlines() if line.startswith("fold-")] == [
+        ["fold-1", "2", "8"],
+        ["fold-2", "2", "8"],
+    ]
+
+
+def test_listed_cells_are_set_aside_in_a_second_report(tmp_path):
+    path, suspects = tmp_path / "predictions.csv", tmp_path / "suspects.csv"
+    rows = [f"{n}.png,C{n % 4},{n % 2},{1 - n % 2 if n < 3 else n % 2}" for n in range(16)]
+    path.write_text("\n".join(["file,slide,truth,probability", *rows]))
+    suspects.write_text("file\n0.png\n1.png\n2.png\nnot-here.png\n")
+    out, _ = evaluate(
+        *("--predictions", path, "--set-aside", suspects, "--output", tmp_path / "out")
+    )
+    result = json.loads((tmp_path / "out" / METRICS).read_text())
+    assert (result["n"], result["accuracy"]) == (16, pytest.approx(13 / 16, abs=1e-6))
+    assert (result["set_aside"]["n"], result["set_aside"]["accuracy"]) == (13, 1)
+    assert "Without the 3 cells that are listed" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("file,slide\na.png,C1\n", "does not hold predictions"),
+        ("file,slide,truth,probability\n", "holds no predictions"),
+        ("file,slide,truth,probability\na,C1,1,much\n", "does not hold predictions"),
+        ("file,slide,truth,probability\na,C1,1,1\na,C1,1,1\n", "holds a more than once"),
+    ],
+)
+def test_a_file_that_holds_no_predictions_is_said(tmp_path, text, sentence):
+    (tmp_path / "predictions.csv").write_text(text)
+    with pytest.raises(CommandError, match=sentence):
+        evaluate("--predictions", tmp_path / "predictions.csv")

@@ -8,7 +8,7 @@ import pytest
 
 from ml import artifact
 from ml.artifact import ArtifactError, read_manifest
-from ml.datasets import fold_slides
+from ml.datasets import DataError, fold_slides
 from ml.folds import cross_validate
 from ml.pipeline import Source
 from tests.training_run import CONFIG
@@ -65,7 +65,7 @@ def test_finished_folds_are_not_overwritten(source, finished):
 
 
 def test_folds_of_other_slides_are_not_mixed(source, finished):
-    with pytest.raises(ArtifactError, match="was tested on other slides"):
+    with pytest.raises(ArtifactError, match="of other settings, data or slides"):
         cross_validate(replace(CONFIG, seed=5), source, finished, 2, resume=True)
 
 
@@ -74,3 +74,35 @@ def test_slides_held_out_are_in_no_fold(source):
     dealt = fold_slides(unused.examples(), 4, 0)
     assert not set().union(*dealt) & {"C1", "C7"}
     assert np.sum([len(slides) for slides in dealt]) == 8
+
+
+def test_some_folds_alone_are_pooled_and_said_to_be_some(source, finished):
+    shutil.rmtree(finished / "fold-2")
+    result = cross_validate(CONFIG, source, finished, 2, only=[1], resume=True)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert (metrics["trained"], metrics["of"]) == (1, 2)
+    assert result["slides"] == 5
+
+
+def test_folds_of_two_machines_are_put_together_by_their_small_files(source, finished, tmp_path):
+    whole = cross_validate(CONFIG, source, finished, 2, resume=True)
+    together = tmp_path / "together"
+    together.mkdir()
+    for name in ("fold-1.csv", "fold-1.json", "fold-2.csv", "fold-2.json"):
+        shutil.copy(finished / name, together)
+    assert cross_validate(CONFIG, source, together, 2, resume=True) == whole
+
+
+def test_folds_of_different_recipes_are_not_pooled(source, finished):
+    cross_validate(CONFIG, source, finished, 2, resume=True)
+    path = finished / "fold-2.json"
+    recipe = json.loads(path.read_text())
+    recipe["config"]["epochs"] = 99
+    path.write_text(json.dumps(recipe))
+    with pytest.raises(ArtifactError, match=r"fold-2.json is of another recipe than .*fold-1.json"):
+        cross_validate(CONFIG, source, finished, 2, only=[1], resume=True)
+
+
+def test_a_fold_that_does_not_exist_is_refused(source, finished):
+    with pytest.raises(DataError, match="no fold 3: they are numbered from 1 to 2"):
+        cross_validate(CONFIG, source, finished, 2, only=[1, 3], resume=True)

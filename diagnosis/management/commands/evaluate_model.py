@@ -1,56 +1,104 @@
-"""Measure a model on labelled cells."""
+"""Measure a model on labelled cells, or measure again what was said of them."""
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
-from numpy.typing import ArrayLike
 
 from ml.artifact import METRICS, ArtifactError, find_model, write_json
 from ml.datasets import (
     DataError,
     Pixels,
     find_examples,
-    has_slides,
     hold_out,
     load,
     read_slides,
 )
+from ml.decisions import Thresholds
 from ml.engines import ENGINES
 from ml.predictor import Predictor
 
+if TYPE_CHECKING:
+    from ml.measurement import Measured
+
 
 class Command(BaseCommand):
-    help = "Measure a model on a folder with Parasitized/ and Uninfected/."
+    help = (
+        "Measure a model on a folder with Parasitized/ and Uninfected/, or a file of predictions "
+        "that training, cross-validation or this command wrote."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+        cells = parser.add_mutually_exclusive_group(required=True)
+        cells.add_argument("--data", type=Path, metavar="DIR")
+        cells.add_argument(
+            "--predictions", type=Path, metavar="FILE", help="A predictions.csv; no model is run."
+        )
         parser.add_argument(
             "--model", metavar="NAME_OR_DIR", help="A trained model; by default the shipped one."
         )
         parser.add_argument("--slides", type=Path, metavar="FILE", help="Only the slides listed.")
         parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
         parser.add_argument(
-            "--output", type=Path, metavar="DIR", help="For metrics.json and plots."
+            "--set-aside",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help="Lists of file names; the figures without them are given as well.",
+        )
+        parser.add_argument(
+            "--output", type=Path, metavar="DIR", help="For metrics.json, predictions and plots."
         )
         parser.add_argument("--engine", choices=ENGINES, default="auto")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from ml.evaluation import report
-        from ml.measurement import measure
-
         try:
-            predictor = Predictor.load_checked(find_model(options["model"]), options["engine"])
-            pixels = self._cells(options, predictor.manifest.image_size)
+            name, measured, thresholds = self._measured(options)
+            rest = self._rest(measured, options["set_aside"])
         except (ArtifactError, DataError) as error:
             raise CommandError(str(error)) from None
-        result, probability = measure(predictor, pixels)
-        self.stdout.write(f"{predictor.manifest.name}\n\n{report(result)}")
+        result: dict[str, Any] = {"model": name, **measured.figures(thresholds)}
+        if measured.folds:
+            result["folds"] = measured.by_fold()
+        self._print(result, measured)
+        if rest is not None:
+            result["set_aside"] = rest.figures(thresholds)
+            self._print_rest(result["set_aside"], len(measured.files) - len(rest.files))
         if output := options["output"]:
-            model = {"model": predictor.manifest.name}
-            self._write(output, model | result, probability, pixels.labels)
+            self._write(output, result, measured)
+
+    def _measured(self, options: dict[str, Any]) -> tuple[str, "Measured", Thresholds]:
+        from ml.measurement import NO_BAND, measure, read_predictions
+
+        if path := options["predictions"]:
+            return str(path), read_predictions(path), NO_BAND
+        predictor = Predictor.load_checked(find_model(options["model"]), options["engine"])
+        manifest = predictor.manifest
+        pixels = self._cells(options, manifest.image_size)
+        return manifest.name, measure(predictor, pixels), manifest.thresholds
+
+    def _rest(self, measured: "Measured", lists: list[Path]) -> "Measured | None":
+        from ml.measurement import read_files
+
+        named = set().union(*(read_files(path) for path in lists))
+        return measured.without(named) if lists else None
+
+    def _print(self, result: dict[str, Any], measured: "Measured") -> None:
+        from ml.evaluation import report, report_folds
+
+        self.stdout.write(f"{result['model']}\n\n{report(result)}")
+        if "folds" in result:
+            self.stdout.write(report_folds(result["folds"]))
+        if measured.slides is None:
+            self.stderr.write("Not every file name tells its slide: intervals are by image.")
+
+    def _print_rest(self, result: dict[str, Any], set_aside: int) -> None:
+        from ml.evaluation import report
+
+        self.stdout.write(f"Without the {set_aside:,} cells that are listed\n\n{report(result)}")
 
     def _cells(self, options: dict[str, Any], size: int) -> Pixels:
         examples = find_examples(options["data"], options["groups"])
@@ -58,20 +106,18 @@ class Command(BaseCommand):
             _, examples = hold_out(examples, read_slides(options["slides"]))
         if not examples:
             raise DataError(f"{options['slides']} names no slide.")
-        if not has_slides(examples):
-            self.stderr.write("Not every file name tells its slide: intervals are by image.")
         pixels = load(examples, size)
         for path, reason in pixels.unreadable:
             self.stderr.write(f"Left out {path}: {reason}")
         return pixels
 
-    def _write(
-        self, output: Path, result: dict[str, Any], probability: ArrayLike, truth: ArrayLike
-    ) -> None:
+    def _write(self, output: Path, result: dict[str, Any], measured: "Measured") -> None:
         from ml import plots
+        from ml.measurement import PREDICTIONS, write_predictions
 
         try:
-            plots.save_plots(output, result, probability, truth)
+            plots.save_plots(output, result, measured.probability, measured.truth)
+            write_predictions(output / PREDICTIONS, measured)
             write_json(output / METRICS, result)
         except OSError as error:
             raise CommandError(

@@ -38,6 +38,14 @@ class Command(BaseCommand):
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
         parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only reported on.")
         parser.add_argument("--folds", type=int, metavar="K", help="Cross-validate instead.")
+        parser.add_argument(
+            "--only-folds",
+            type=int,
+            nargs="+",
+            default=[],
+            metavar="N",
+            help="Of the K folds, train these now; finished ones in --output are pooled too.",
+        )
         parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
         parser.add_argument("--resume", action="store_true", help="Go on with a stopped training.")
         parser.add_argument(
@@ -47,6 +55,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from diagnosis.progress import Progress
 
+        if options["only_folds"] and not options["folds"]:
+            raise CommandError("--only-folds needs --folds K: of how many folds?")
         if options["folds"] and options["activate"]:
             raise CommandError(
                 "--folds measures and makes no model to --activate: use one of them."
@@ -110,16 +120,20 @@ class Command(BaseCommand):
         output, resume = options["output"], options["resume"]
         if folds := options["folds"]:
             unused = dataclasses.replace(source, unused=slides)
-            cross_validate(config, unused, output, folds, resume, listener)
+            only = options["only_folds"]
+            cross_validate(config, unused, output, folds, only, resume, listener)
         else:
             test = dataclasses.replace(source, test=slides)
             build(config, test, output, resume, listener)
 
     def _report(self, output: Path) -> None:
         from ml.artifact import read_metrics
-        from ml.evaluation import report
+        from ml.evaluation import report, report_folds
 
         metrics = read_metrics(output)
+        if folds := metrics.get("folds"):
+            self.stdout.write(f"\n{metrics['trained']} of {metrics['of']} folds\n")
+            self.stdout.write(report_folds(folds))
         for part in ("validation", "test", "pooled"):
             if metrics.get(part):
                 self.stdout.write(f"\n{part.capitalize()} slides\n\n{report(metrics[part])}")
