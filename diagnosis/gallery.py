@@ -7,7 +7,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import verdict
+from . import again, verdict
 from .models import PENDING_STATES, Decision, Prediction, Slide, State
 
 PER_PAGE = 60
@@ -41,7 +41,8 @@ def status(prediction: Prediction) -> str:
 
 def predictions(slide: Slide, show: str, order: str) -> QuerySet[Prediction]:
     found = Prediction.objects.filter(STATUSES.get(show, Q()), slide=slide, is_current=True)
-    found = found.select_related("image__uploaded_by", "model", "same_as__slide")
+    found = found.select_related("image__uploaded_by", "model", "band", "same_as__slide")
+    found = found.prefetch_related(again.others())
     if order == "upload":
         return found.order_by("image__created_at", "image_id")
     by_probability = F("probability").desc(nulls_last=True)
@@ -53,14 +54,16 @@ def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> di
     show = show if show in STATUSES else ""
     order = order if order in ORDERS else next(iter(ORDERS))
     tally = verdict.tally(slide)
-    every = _pace(slide) if tally.pending else ""
+    standing = again.standing(slide)
+    every = _pace(slide) if tally.pending or standing.pending else ""
     shown: Page = Paginator(predictions(slide, show, order), PER_PAGE).get_page(page)
     return {
         "tally": tally,
         "read": tally.total - tally.pending,
         "every": every,
         "late": every == PACES[-1][1],
-        "seen": _fingerprint(tally, every),
+        "seen": f"{_fingerprint(tally, every)}-{standing.seen}",
+        "standing": standing,
         "show": show,
         "order": order,
         "orders": ORDERS,
@@ -73,7 +76,7 @@ def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> di
 
 
 def _pace(slide: Slide) -> str:
-    waiting = Prediction.objects.filter(STATUSES["pending"], slide=slide, is_current=True)
+    waiting = Prediction.objects.filter(STATUSES["pending"], slide=slide)
     since = waiting.aggregate(since=Min("queued_at"))["since"]
     waited = timezone.now() - since if since else timedelta()
     return next(pace for limit, pace in PACES if waited < limit)

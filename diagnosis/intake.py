@@ -16,14 +16,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from ml import sandbox
+from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
-from . import registry, tasks, verdict
-from .models import Kind, ModelVersion, Prediction, Slide, SmearImage, State
+from . import current, registry, tasks, verdict
+from .models import Decision, Kind, ModelVersion, Prediction, Slide, SmearImage, State
 
 logger = logging.getLogger(__name__)
 
-READ = (State.DONE, State.REJECTED)
 REPEATED = (
     "state", "label", "probability", "decision", "reasons", "activation", "finished_at",
 )  # fmt: skip
@@ -62,6 +62,7 @@ class Upload:
 
     def __init__(self, slide: Slide, user: User, model: ModelVersion) -> None:
         self.slide, self.user, self.model = slide, user, model
+        self.band = registry.band_of(model)
         self.new: dict[str, SmearImage] = {}
         self.rows: dict[str, SmearImage] = {}
         self.elsewhere: dict[str, list[Prediction]] = defaultdict(list)
@@ -129,16 +130,19 @@ class Upload:
             slide__laboratory=self.slide.laboratory_id,
             is_current=True,
         ).exclude(slide=self.slide)
-        for row in found.select_related("image", "slide").order_by("pk"):
+        for row in found.select_related("image", "slide", "band").order_by("pk"):
             self.elsewhere[row.image.sha256].append(row)
 
     def _prediction(self, image: SmearImage) -> Prediction:
         row = Prediction(image=image, slide=self.slide, model=self.model, sent_at=timezone.now())
         for earlier in self.elsewhere.get(image.sha256, ()):
-            if earlier.state in READ and earlier.model_id == self.model.pk:
+            if earlier.state in current.READ and earlier.model_id == self.model.pk:
                 for name in REPEATED:
                     setattr(row, name, getattr(earlier, name))
                 row.same_as_id = earlier.same_as_id or earlier.pk
+                row.band = self.band
+                if earlier.band != self.band:
+                    _decide(row)
                 break
         return row
 
@@ -165,6 +169,12 @@ class Upload:
         word = "slide" if len(slides) == 1 else "slides"
         note = f"The same picture is also on {word} {', '.join(slides)}."
         return replace(receipt, note=note, code="on-another-slide")
+
+
+def _decide(row: Prediction) -> None:
+    """With the thresholds of now, which are not those of the reading it repeats."""
+    if row.state == State.DONE and row.probability is not None and row.thresholds:
+        row.decision = Decision(decide(row.probability, row.thresholds))
 
 
 def _repeated(receipt: Receipt) -> Receipt:
@@ -195,21 +205,30 @@ def shown_name(name: str) -> str:
 
 def retry(image: SmearImage) -> bool:
     """Queue a failed reading again, for the model that is active now. False: it had not failed."""
-    model, now = registry.active_model(), timezone.now()
+    model = registry.active_model()
     failed = Prediction.objects.filter(image=image, is_current=True, state=State.FAILED)
-    ids = list(failed.values_list("pk", flat=True))
     with transaction.atomic():
-        changed = Prediction.objects.filter(pk__in=ids, state=State.FAILED).update(
-            state=State.QUEUED,
-            model=model,
-            attempts=0,
-            error="",
-            queued_at=now,
-            sent_at=now,
-            started_at=None,
-            finished_at=None,
-        )
-        if changed:
+        current.lock([image.slide_id])
+        ids = queue_again(failed.values_list("pk", flat=True), model)
+        if ids:
             verdict.recount([image.slide_id])
             transaction.on_commit(partial(tasks.send, ids), robust=True)
-    return bool(changed)
+    return bool(ids)
+
+
+def queue_again(prediction_ids: Iterable[int], model: ModelVersion) -> list[int]:
+    """Those of them that had failed, now as new; the caller holds their slides and sends them."""
+    failed = Prediction.objects.filter(pk__in=list(prediction_ids), state=State.FAILED)
+    ids, now = list(failed.values_list("pk", flat=True)), timezone.now()
+    failed.update(
+        state=State.QUEUED,
+        model=model,
+        band=None,
+        attempts=0,
+        error="",
+        queued_at=now,
+        sent_at=now,
+        started_at=None,
+        finished_at=None,
+    )
+    return ids

@@ -12,6 +12,18 @@ A prediction's life, each arrow one conditional update:
     failed  → queued     intake.retry: a person pressed "try again"; attempts start from 0
 
 `done`, `rejected` and `failed` are final: no worker touches such a row again.
+
+An image may have been read by several versions; its slide counts the current reading alone. A
+slide that is analysed again (`again.analyse_again`) gets new rows beside the old ones, which stay
+current:
+
+    not current → current    `current.take_over`: the new row became `done` or `rejected` while its
+                             version was still the active one
+    stays as it was          the new row `failed`, or its version was rolled back meanwhile: a good
+                             old result is never hidden by a bad new one
+    current again            the active version had read the image before: that row, as it is
+
+So a current row is `failed` or waiting only where its image was never read at all.
 """
 
 import secrets
@@ -25,6 +37,8 @@ from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Concat, Lower
 from django.utils import timezone
+
+from ml.decisions import LABEL_THRESHOLD, Thresholds
 
 INVITATION_DAYS = 14
 
@@ -210,6 +224,76 @@ class ModelVersion(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def own_thresholds(self) -> Thresholds | None:
+        """Of its manifest; an installation may have set others (`Band`)."""
+        thresholds = self.manifest.get("thresholds")
+        return Thresholds(**thresholds) if thresholds else None
+
+
+COMMAND_LINE = "command line"
+
+
+class Deed(models.Model):
+    """What somebody did to a model version, and why; written once, never edited."""
+
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    who = models.CharField(
+        max_length=150, default=COMMAND_LINE, help_text="Their name then; accounts may be closed."
+    )
+    reason = models.CharField(max_length=300)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        abstract = True
+        ordering = ["-pk"]
+
+
+class Activation(Deed):
+    """A version began to read new images. To roll back is to activate the former one."""
+
+    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="activations")
+    replaced = models.ForeignKey(
+        ModelVersion, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+
+    def __str__(self) -> str:
+        return f"{self.version} became active"
+
+
+class Band(Deed):
+    """The band of `uncertain` that this installation set for a version; its newest row counts.
+
+    Without low and high the model's own thresholds count again. Readings name the band that they
+    were decided with; a new band changes none of them.
+    """
+
+    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="bands")
+    low = models.FloatField(null=True, blank=True)
+    high = models.FloatField(null=True, blank=True)
+
+    class Meta(Deed.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(low=None, high=None)
+                | Q(low__isnull=False, low__gte=0, low__lte=LABEL_THRESHOLD)
+                & Q(high__isnull=False, high__gte=LABEL_THRESHOLD, high__lte=1),
+                name="band_holds_one_half",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Band of {self.version}"
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Nothing where the model's own count again."""
+        if self.low is None or self.high is None:
+            return None
+        return Thresholds(self.low, self.high)
+
 
 class State(models.TextChoices):
     QUEUED = "queued", "Queued"
@@ -255,6 +339,15 @@ class Prediction(models.Model):
     probability = models.FloatField(null=True, blank=True, help_text="P(parasitized), calibrated.")
     decision = models.CharField(max_length=12, choices=Decision, blank=True)
     reasons = models.JSONField(default=list, blank=True)
+    band = models.ForeignKey(
+        Band,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The thresholds it was decided with; empty: the model's own.",
+    )
     activation = models.JSONField(null=True, blank=True, help_text="Rows of the activation map.")
     same_as = models.ForeignKey(
         "self",
@@ -298,6 +391,11 @@ class Prediction(models.Model):
         from .verdict import recount
 
         recount([self.slide_id])
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Those it was decided with."""
+        return self.band.thresholds if self.band else self.model.own_thresholds
 
     @property
     def is_final(self) -> bool:

@@ -1,13 +1,23 @@
-"""The trained models this installation knows; exactly one is active and reads new images."""
+"""The trained models this installation knows; exactly one is active and reads new images.
+
+Which one, and with which thresholds, is the operator's choice; each choice is recorded.
+"""
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from ml import artifact
+from ml.artifact import ArtifactError
+from ml.decisions import Thresholds
 
-from .models import ModelVersion
+from .models import COMMAND_LINE, Activation, Band, ModelVersion
+
+FIRST = "The first model of this installation."
+SHIPPED = "It came with an update."
 
 
 class NoModel(LookupError):
@@ -28,7 +38,18 @@ def folder_of(version: ModelVersion) -> Path:
     return settings.BASE_DIR / version.path
 
 
-def register(path: Path | str, activate: bool = False) -> ModelVersion:
+def absence(version: ModelVersion) -> str:
+    """Why its files cannot be shown on this host, in words; empty where they can."""
+    try:
+        manifest = artifact.read_manifest(folder_of(version))
+    except ArtifactError as error:
+        return str(error)
+    if manifest.fingerprint != version.fingerprint:
+        return f"Another model lies in {folder_of(version)} now."
+    return ""
+
+
+def register(path: Path | str, activate: bool = False, reason: str = "") -> ModelVersion:
     """Make an artifact known, or note that it has moved. Raises ml.artifact.ArtifactError."""
     folder = Path(path).resolve()
     manifest = artifact.read_manifest(folder)
@@ -41,22 +62,63 @@ def register(path: Path | str, activate: bool = False) -> ModelVersion:
             "metrics": artifact.read_metrics(folder),
         },
     )
-    return _activated(version) if activate else version
+    return _activated(version, reason) if activate else version
 
 
 @transaction.atomic
-def activate(version: ModelVersion) -> None:
-    """From now on new images are read by this version; results of others stay as they are."""
+def activate(version: ModelVersion, reason: str = "", by: User | None = None) -> bool:
+    """From now on new images are read by this version; results of others stay as they are.
+
+    Without a person it was a command. False: it was active already, and nothing is recorded.
+    """
     # All rows are locked first: of two that activate at once, the later sees what the first did.
-    list(ModelVersion.objects.select_for_update().order_by("pk").values_list("pk"))
-    ModelVersion.objects.exclude(pk=version.pk).filter(is_active=True).update(is_active=False)
-    ModelVersion.objects.filter(pk=version.pk).update(is_active=True)
+    versions = list(ModelVersion.objects.select_for_update().order_by("pk"))
+    before = next((known for known in versions if known.is_active), None)
     version.is_active = True
+    if before == version:
+        return False
+    ModelVersion.objects.filter(is_active=True).update(is_active=False)
+    ModelVersion.objects.filter(pk=version.pk).update(is_active=True)
+    Activation.objects.create(version=version, replaced=before, reason=reason, **_signed(by))
+    return True
 
 
-def _activated(version: ModelVersion) -> ModelVersion:
-    activate(version)
+def _activated(version: ModelVersion, reason: str) -> ModelVersion:
+    activate(version, reason)
     return version
+
+
+def _signed(by: User | None) -> dict[str, Any]:
+    return {"by": by, "who": by.get_username() if by else COMMAND_LINE}
+
+
+def former() -> ModelVersion | None:
+    """Whom a roll back brings back."""
+    latest = Activation.objects.select_related("replaced").first()
+    return latest.replaced if latest else None
+
+
+def band_of(version: ModelVersion) -> Band | None:
+    """What this installation set in place of the model's own thresholds, if it did."""
+    newest = version.bands.first()
+    return newest if newest and newest.thresholds else None
+
+
+@transaction.atomic
+def set_band(
+    version: ModelVersion, thresholds: Thresholds | None, reason: str, by: User | None = None
+) -> bool:
+    """For all readings from now on; without thresholds, the model's own again.
+
+    False: these count already, and nothing is recorded.
+    """
+    ModelVersion.objects.select_for_update().get(pk=version.pk)
+    current = band_of(version)
+    if thresholds == (current.thresholds if current else None):
+        return False
+    low, high = (thresholds.low, thresholds.high) if thresholds else (None, None)
+    version.bands.create(low=low, high=high, reason=reason, **_signed(by))
+    return True
 
 
 def ensure_shipped() -> ModelVersion:
@@ -69,7 +131,7 @@ def ensure_shipped() -> ModelVersion:
     active = ModelVersion.objects.filter(is_active=True).first()
     if active and folder_of(active).parent != folder_of(shipped).parent:
         return active
-    return _activated(shipped)
+    return _activated(shipped, SHIPPED if active else FIRST)
 
 
 def _movable(folder: Path) -> str:

@@ -23,9 +23,10 @@ from django.utils import timezone
 from PIL import Image
 
 from ml.artifact import ArtifactError, read_manifest
+from ml.decisions import decide
 
-from . import bulk, registry, verdict
-from .models import Decision, ModelVersion, Prediction, State
+from . import bulk, current, registry, verdict
+from .models import Band, Decision, ModelVersion, Prediction, State
 
 if TYPE_CHECKING:
     from ml.predictor import CellPrediction, Predictor
@@ -38,7 +39,9 @@ SENT_AT_ONCE = 10_000
 PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 2}
 """A page waits while its images are sent: a broker that is silent is soon left alone."""
 CLOCKS_DIFFER = timedelta(seconds=5)
-READING = ["state", "label", "probability", "decision", "reasons", "activation", "error"]
+READING = [
+    "state", "label", "probability", "decision", "band_id", "reasons", "activation", "error",
+]  # fmt: skip
 
 UNREADABLE = "The stored image cannot be opened any more."
 TOO_SLOW = "Reading took too long and was stopped."
@@ -95,8 +98,11 @@ class Claim:
         return Prediction.objects.filter(pk__in=ids, token=self.token, state=State.RUNNING)
 
     def save(self, rows: Sequence[Prediction]) -> None:
+        beside = [row.pk for row in rows if not row.is_current]
         with transaction.atomic():
+            mine = list(self.held().filter(pk__in=beside).values_list("pk", flat=True))
             bulk.write(self.held(), rows, READING, token=None, finished_at=timezone.now())
+            current.take_over(mine)
             verdict.recount({row.slide_id for row in rows})
 
     def give_back(self, reason: str) -> None:
@@ -133,7 +139,7 @@ def _attempt(claim: Claim) -> None:
         for version, rows in groupby(claim.rows, key=lambda row: row.model):
             predictor = predictor_of(version)
             for part in _portions(rows):
-                _read(predictor, part)
+                _read(predictor, part, registry.band_of(version))
                 claim.save(part)
     except SoftTimeLimitExceeded:
         claim.give_back(TOO_SLOW)
@@ -159,11 +165,11 @@ def _portions(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
     yield part
 
 
-def _read(predictor: "Predictor", rows: Sequence[Prediction]) -> None:
+def _read(predictor: "Predictor", rows: Sequence[Prediction], band: Band | None) -> None:
     opened = [(row, image) for row in rows if (image := _open(row))]
     results = predictor.predict([image for _, image in opened]) if opened else []
     for (row, _), result in zip(opened, results, strict=True):
-        _note(row, result)
+        _note(row, result, band)
 
 
 def _open(row: Prediction) -> Image.Image | None:
@@ -179,11 +185,14 @@ def _open(row: Prediction) -> Image.Image | None:
         return None
 
 
-def _note(row: Prediction, result: "CellPrediction") -> None:
+def _note(row: Prediction, result: "CellPrediction", band: Band | None) -> None:
     row.state = State.REJECTED if result.decision == Decision.REJECTED else State.DONE
     row.label = result.label
     row.probability = result.probability
     row.decision = result.decision
+    if band and band.thresholds and row.state == State.DONE:
+        row.decision = decide(result.probability, band.thresholds)
+    row.band = band
     row.reasons = list(result.reasons)
     row.activation = [[round(value, 4) for value in line] for line in result.activation]
 

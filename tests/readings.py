@@ -29,6 +29,19 @@ def active_model(**fields: Any) -> ModelVersion:
     )
 
 
+def another_model(name: str = "resnet34-next", **fields: Any) -> ModelVersion:
+    """Known, not active."""
+    return ModelVersion.objects.create(
+        **{
+            "name": name,
+            "fingerprint": f"{next(numbers):064x}",
+            "path": "nowhere",
+            "manifest": {"thresholds": {"low": 0.1, "high": 0.9}},
+        }
+        | fields
+    )
+
+
 def new_slide(laboratory: Laboratory, code: str = "", **fields: Any) -> Slide:
     return Slide.objects.create(laboratory=laboratory, code=code or f"S-{next(numbers)}", **fields)
 
@@ -72,4 +85,5 @@ def failed(slide: Slide, **fields: Any) -> Prediction:
 
 def _prediction(slide: Slide, fields: dict[str, Any]) -> Prediction:
     image = fields.pop("image", None) or new_image(slide, fields.pop("name", ""))
-    return Prediction.objects.create(image=image, model=active_model(), **fields)
+    model = fields.pop("model", None) or active_model()
+    return Prediction.objects.create(image=image, model=model, **fields)

@@ -93,9 +93,10 @@ def test_says_the_resolution_of_the_heatmaps(slide):
 def test_pages_hold_sixty_and_cost_few_queries(slide, django_assert_max_num_queries):
     for _ in range(61):
         read(slide)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(7):
         page = gallery.results(slide)["page"]
         for prediction in page:
             assert prediction.image.name
             assert prediction.model.name
+            assert prediction.image.others == []
     assert (len(page), page.paginator.num_pages) == (60, 2)

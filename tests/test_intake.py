@@ -14,6 +14,7 @@ from PIL import Image
 from diagnosis import intake, registry, tasks, verdict
 from diagnosis.models import ModelVersion, Prediction, Slide, SmearImage, State
 from ml import sandbox
+from ml.decisions import Thresholds
 from ml.drawing import draw_cell, draw_field
 from ml.limits import MAX_BYTES
 from tests.databases import at_once, slow_down
@@ -241,6 +242,25 @@ class TestTheSamePictureAgain:
         registry.activate(_another_model())
         (receipt,) = intake.receive(new_slide(laboratory), [cell()], ada)
         assert receipt.image.predictions.get().state == State.QUEUED
+
+    @pytest.mark.parametrize("thresholds", [Thresholds(0.1, 0.98), None])
+    def test_a_repeated_reading_is_decided_with_the_thresholds_of_now(
+        self, thresholds, laboratory, slide, ada
+    ):
+        (receipt,) = intake.receive(slide, [cell()], ada)
+        receipt.image.predictions.all().delete()
+        model = registry.active_model()
+        registry.set_band(model, Thresholds(0.01, 0.99), "Very careful.")
+        band = registry.band_of(model)
+        earlier = read(slide, "uncertain", probability=0.985, image=receipt.image, band=band)
+        before, after = new_slide(laboratory), new_slide(laboratory)
+        intake.receive(before, [cell()], ada)
+        registry.set_band(model, thresholds, "Less careful.")
+        intake.receive(after, [cell()], ada)
+        same, other = before.predictions.get(), after.predictions.get()
+        assert (same.decision, same.band) == ("uncertain", band)
+        assert (other.decision, other.band) == ("parasitized", registry.band_of(model))
+        assert other.same_as == earlier
 
     def test_nobody_learns_what_another_laboratory_holds(self, slide, ada):
         elsewhere = laboratory_of("eve", "Mombasa")

@@ -1,15 +1,19 @@
 import json
 import shutil
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from django.db import IntegrityError, transaction
 
 from diagnosis import registry
-from diagnosis.models import ModelVersion
+from diagnosis.models import Activation, Band, ModelVersion
 from ml import artifact
 from ml.artifact import ArtifactError
+from ml.decisions import Thresholds
 from tests.databases import at_once
+from tests.people import person
+from tests.readings import another_model
 
 
 @pytest.fixture
@@ -109,6 +113,83 @@ def test_exactly_one_is_active(tmp_path, new_artifact):
 
 
 @pytest.mark.django_db
+def test_each_activation_is_recorded(ship, tmp_path, new_artifact):
+    boss = person("boss")
+    ship("resnet34-1")
+    first = registry.ensure_shipped()
+    registry.ensure_shipped()
+    own = registry.register(new_artifact(tmp_path / "own", "own"), activate=True, reason="Trained.")
+    assert registry.activate(first, "It misses rings.", boss)
+    assert not registry.activate(first, "Twice.", boss)
+    rows = Activation.objects.order_by("pk").values_list("version", "replaced", "by", "reason")
+    assert list(rows) == [
+        (first.pk, None, None, registry.FIRST),
+        (own.pk, first.pk, None, "Trained."),
+        (first.pk, own.pk, boss.pk, "It misses rings."),
+    ]
+    assert [row.who for row in Activation.objects.order_by("pk")] == [
+        "command line",
+        "command line",
+        "boss",
+    ]
+    assert registry.former() == own
+
+
+@pytest.mark.django_db
+def test_who_did_it_is_known_after_the_account_is_closed(tmp_path, new_artifact):
+    boss = person("boss")
+    version = registry.register(new_artifact(tmp_path / "a", "a"))
+    registry.activate(version, "First.", boss)
+    registry.set_band(version, Thresholds(0.1, 0.9), "Careful.", boss)
+    boss.delete()
+    assert (Activation.objects.get().by, Activation.objects.get().who) == (None, "boss")
+    assert (Band.objects.get().by, Band.objects.get().who) == (None, "boss")
+
+
+@pytest.mark.django_db
+class TestBand:
+    def test_the_newest_counts_until_the_models_own_count_again(self):
+        version, other = another_model("a"), another_model("b")
+        assert registry.band_of(version) is None
+        assert registry.set_band(version, Thresholds(0.1, 0.9), "Careful.")
+        assert registry.set_band(version, Thresholds(0.2, 0.7), "Less so.")
+        assert registry.band_of(version).thresholds == Thresholds(0.2, 0.7)
+        assert registry.band_of(other) is None
+        assert registry.set_band(version, None, "Back.")
+        assert registry.band_of(version) is None
+        assert list(Band.objects.order_by("pk").values_list("low", "high", "reason")) == [
+            (0.1, 0.9, "Careful."),
+            (0.2, 0.7, "Less so."),
+            (None, None, "Back."),
+        ]
+
+    def test_what_counts_already_is_not_recorded(self):
+        version = another_model()
+        assert not registry.set_band(version, None, "Back.")
+        registry.set_band(version, Thresholds(0.1, 0.9), "Careful.")
+        assert not registry.set_band(version, Thresholds(0.1, 0.9), "Again.")
+        assert Band.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "values", [(0.6, 0.9), (0.1, 0.4), (-0.1, 0.9), (0.1, None), (None, 1)]
+    )
+    def test_the_database_refuses_one_without_one_half(self, values):
+        low, high = values
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Band.objects.create(version=another_model(), low=low, high=high, reason="")
+
+
+@pytest.mark.django_db
+def test_says_where_the_files_are_not_on_this_host(tmp_path, new_artifact):
+    version = registry.register(new_artifact(tmp_path / "a", "a"))
+    assert registry.absence(version) == ""
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert "no trained model" in registry.absence(version)
+    new_artifact(tmp_path / "a", "another")
+    assert "Another model lies in" in registry.absence(version)
+
+
+@pytest.mark.django_db
 def test_a_new_installation_reads_with_the_shipped_model(ship):
     ship("resnet34-1")
     assert registry.ensure_shipped().name == "resnet34-1"
@@ -147,5 +228,10 @@ def test_two_that_activate_at_once_leave_one_active(real_database, tmp_path, new
     versions = [registry.register(new_artifact(tmp_path / str(n), str(n))) for n in range(4)]
     registry.activate(versions[0])
     outcomes = at_once(*(partial(registry.activate, version) for version in versions * 3))
-    assert outcomes == [None] * 12
+    assert set(outcomes) <= {True, False}
     assert len(actives()) == 1
+    assert Activation.objects.count() == 1 + outcomes.count(True)
+    history = list(Activation.objects.order_by("pk"))
+    for before, after in pairwise(history):
+        assert after.replaced == before.version
+    assert history[-1].version == registry.active_model()

@@ -8,6 +8,8 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from ml.decisions import LABEL_THRESHOLD, Thresholds
+
 from .. import gallery, heatmap
 from ..models import Prediction
 
@@ -39,8 +41,8 @@ def probability_bar(prediction: Prediction) -> SafeString:
     """The probability as a length, over the band in which a person must look."""
     if prediction.probability is None:
         return SafeString("")
-    thresholds = prediction.model.manifest.get("thresholds") or {"low": 0.5, "high": 0.5}
-    low, high = 100 * thresholds["low"], 100 * thresholds["high"]
+    thresholds = prediction.thresholds or Thresholds(LABEL_THRESHOLD, LABEL_THRESHOLD)
+    low, high = 100 * thresholds.low, 100 * thresholds.high
     return format_html(
         '<svg class="bar thin" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="band" x="{}" width="{}" height="4"/>'

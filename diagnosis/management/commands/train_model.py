@@ -142,5 +142,5 @@ class Command(BaseCommand):
     def _activate(self, output: Path) -> None:
         from diagnosis.registry import register
 
-        version = register(output, activate=True)
+        version = register(output, activate=True, reason="Trained with --activate.")
         self.stdout.write(f"{version.name} is now the active model of this installation.")

@@ -1,0 +1,99 @@
+"""A slide is analysed again by the active version; what others said of it stays beside."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.utils import timezone
+
+from . import current, intake, registry, tasks, verdict
+from .models import PENDING_STATES, ModelVersion, Prediction, Slide, State
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the images of a slide stand to the active version."""
+
+    version: ModelVersion | None = None
+    outdated: int = 0
+    """Read by another version, and not on the way to be read by this one."""
+    pending: int = 0
+    """On the way to be read again; their former results count until then."""
+    failed: int = 0
+    """Of the outdated ones: reading them again failed."""
+
+    @property
+    def seen(self) -> str:
+        """Changes with what the page says of it."""
+        return f"{self.version.pk if self.version else 0}.{self.outdated}.{self.pending}"
+
+
+def standing(slide: Slide) -> Standing:
+    version = ModelVersion.objects.filter(is_active=True).first()
+    if version is None:
+        return Standing()
+    waits, beside, own = Q(state__in=PENDING_STATES), Q(is_current=False), Q(model=version)
+    counts = slide.predictions.aggregate(
+        old=Count("pk", filter=~waits & ~beside & ~own),
+        coming=Count("pk", filter=waits & beside & own),
+        pending=Count("pk", filter=waits & beside),
+        failed=Count("pk", filter=Q(state=State.FAILED) & beside & own),
+    )
+    # A row of the active version that is beside another stands beside an outdated one.
+    old, coming = counts.pop("old"), counts.pop("coming")
+    return Standing(version, old - coming, **counts)
+
+
+def outdated(slide: Slide, version: ModelVersion) -> QuerySet[Prediction]:
+    """The current readings by other versions, of images that this one is not reading now."""
+    coming = Prediction.objects.filter(
+        image=OuterRef("image"), model=version, state__in=PENDING_STATES
+    )
+    finished = slide.predictions.filter(is_current=True).exclude(state__in=PENDING_STATES)
+    return finished.exclude(model=version).exclude(Exists(coming))
+
+
+def others() -> Prefetch:
+    """For queries of predictions: the image's other readings as `image.others`, newest first."""
+    rows = Prediction.objects.filter(is_current=False).defer("activation").order_by("-queued_at")
+    rows = rows.select_related("model", "band")
+    return Prefetch("image__predictions", rows, to_attr="others")
+
+
+def analyse_again(slide: Slide) -> int:
+    """How many images the active version now reads, or has read before: these count at once.
+
+    The new readings wait beside the old ones; doing it twice adds nothing. Raises
+    registry.NoModel.
+    """
+    version = registry.active_model()
+    with transaction.atomic():
+        current.lock([slide.pk])  # of two clicks, the later sees what the first did
+        rows = list(outdated(slide, version).only("pk", "image_id", "state"))
+        ids = _queue(slide, version, rows)
+        verdict.recount([slide.pk])
+        transaction.on_commit(partial(tasks.send, ids), robust=True)
+    return len(rows)
+
+
+def _queue(slide: Slide, version: ModelVersion, rows: Iterable[Prediction]) -> list[int]:
+    """The ids of what has to be read."""
+    images = {row.image_id for row in rows if row.state in current.READ}
+    known = slide.predictions.filter(model=version, image__in=images)
+    current.take_over(list(known.values_list("pk", flat=True)))
+    never = [row.pk for row in rows if row.state == State.FAILED]
+    broken = [*never, *known.filter(state=State.FAILED).values_list("pk", flat=True)]
+    new = images - set(known.values_list("image_id", flat=True))
+    return [*intake.queue_again(broken, version), *_new(slide, version, new)]
+
+
+def _new(slide: Slide, version: ModelVersion, images: Iterable[UUID]) -> list[int]:
+    now = timezone.now()
+    made = Prediction.objects.bulk_create(
+        Prediction(image_id=image, slide=slide, model=version, is_current=False, sent_at=now)
+        for image in images
+    )
+    return [row.pk for row in made]
