@@ -1,19 +1,20 @@
 """Who may see what: everything else asks here.
 
 One rule: you see the slides of the laboratories you belong to. Whoever belongs to none of them
-is told that there is no such thing, whether there is or not.
+is told that there is no such thing, whether there is or not. Models are the whole site's: everyone
+who signed in sees them, its operators alone change what they do.
 """
 
 from collections.abc import Collection
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from .models import Laboratory, Membership, Slide, SmearImage
+from .models import Laboratory, Membership, ModelVersion, Slide, SmearImage
 
 Visitor = AbstractBaseUser | AnonymousUser
 Found = TypeVar("Found", bound=Model)
@@ -55,6 +56,24 @@ def get_laboratory(
     if roles is not None and not mine.filter(role__in=roles).exists():
         raise PermissionDenied
     return laboratory
+
+
+def versions_for(user: Visitor) -> QuerySet[ModelVersion]:
+    known = user.is_authenticated and user.is_active
+    return ModelVersion.objects.all() if known else ModelVersion.objects.none()
+
+
+def get_version(user: Visitor, id: int | str, to_change: bool = False) -> ModelVersion:
+    if to_change and not is_operator(user):
+        raise Http404
+    return _one(versions_for(user), id)
+
+
+def is_operator(user: Visitor) -> bool:
+    """Whoever administers the site, as the first account does; not those of a laboratory."""
+    if not isinstance(user, User):
+        return False
+    return user.is_staff and user.has_perm("diagnosis.change_modelversion")
 
 
 def _laboratory_ids(user: Visitor) -> list[UUID]:

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 
-from . import registry
 from .models import Invitation, Laboratory, Membership, ModelVersion, Prediction, Slide, SmearImage
 
 
@@ -86,19 +85,6 @@ class PredictionAdmin(ReadOnly):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnly):
+    """Another one is made active on the model's page, where the reason is kept."""
+
     list_display = ("name", "is_active", "path", "created_at")
-    actions = ("make_active",)
-
-    def has_view_or_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj)
-
-    @admin.action(description="Make active: new images are read by it", permissions=["activate"])
-    def make_active(self, request: HttpRequest, versions: QuerySet[ModelVersion]) -> None:
-        if len(versions) != 1:
-            self.message_user(request, "Choose one model.", messages.ERROR)
-            return
-        registry.activate(versions[0])
-        self.message_user(request, f"{versions[0]} now reads new images.")
-
-    def has_activate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("diagnosis.change_modelversion")

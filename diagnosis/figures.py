@@ -1,10 +1,16 @@
 """What is known of a model version, in the shape its page shows. Anything may be missing."""
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+
+from ml import artifact
+from ml.artifact import CARD
+from ml.card import FIGURES as WORDS
 
 from . import registry
 from .models import ModelVersion
@@ -17,6 +23,13 @@ FIGURES = {
     "auc": ("AUC", "ranking of parasitized over uninfected"),
 }
 SETS = ("test", "validation")
+SHARES = {"accuracy", "sensitivity", "specificity", "coverage", "accuracy_when_confident"}
+PLOTS = {
+    "roc.png": "How sensitivity is paid for with specificity",
+    "reliability.png": "Probabilities against what was true",
+    "confusion.png": "Where it was right and wrong",
+    "curves.png": "How training went, epoch by epoch",
+}
 
 
 class Figure(NamedTuple):
@@ -27,9 +40,22 @@ class Figure(NamedTuple):
     high: float | None
 
 
+class Value(NamedTuple):
+    """One figure of a table, as people read it."""
+
+    text: str = "–"
+    interval: str = ""
+
+
 def of(version: ModelVersion) -> dict[str, Any]:
-    metrics, held_out = _measured(version.metrics)
+    metrics, held_out = measured(version.metrics)
+    missing = registry.absence(version)
+    band = registry.band_of(version)
     return {
+        "missing": missing,
+        "band": band,
+        "thresholds": band.thresholds if band else version.own_thresholds,
+        "plots": [] if missing else _plots(version),
         "version": version,
         "figures": [figure for name in FIGURES if (figure := _figure(metrics, name))],
         "confusion": metrics.get("confusion"),
@@ -39,15 +65,68 @@ def of(version: ModelVersion) -> dict[str, Any]:
         "note": metrics.get("note"),
         "invented": _invented(metrics),
         "trained_on": _trained_on(version),
-        "card": _card(version),
+        "card": "" if missing else _card(version),
     }
 
 
-def _measured(metrics: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def measured(metrics: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The figures themselves, which may lie under the name of the slides they were measured on."""
     if "accuracy" in metrics:
         return metrics, ""
     return next(((metrics[name], name) for name in SETS if metrics.get(name)), ({}, ""))
+
+
+def parts(version: ModelVersion) -> dict[str, dict[str, Any]]:
+    """The figures by the name of the slides they were measured on, those of test slides first."""
+    if "accuracy" in version.metrics:
+        return {"": version.metrics}
+    return {name: version.metrics[name] for name in SETS if version.metrics.get(name)}
+
+
+def table(columns: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[Value]]]:
+    """Name, word and a value for each column, of all figures that any of them has."""
+    names = [name for name in WORDS if any(column.get(name) is not None for column in columns)]
+    return [(name, WORDS[name], [value(column, name) for column in columns]) for name in names]
+
+
+def row(version: ModelVersion) -> dict[str, Any]:
+    """A version among others."""
+    metrics, held_out = measured(version.metrics)
+    since = version.activations.first() if version.is_active else None
+    return {
+        "version": version,
+        "since": since.at if since else None,
+        "held_out": held_out,
+        "values": [value(metrics, name) for name in FIGURES],
+    }
+
+
+def value(metrics: dict[str, Any], name: str) -> Value:
+    if metrics.get(name) is None:
+        return Value()
+    interval = (metrics.get("intervals") or {}).get(name)
+    between = " to ".join(written(name, end) for end in interval) if interval else ""
+    return Value(written(name, metrics[name]), between)
+
+
+def written(name: str, number: float) -> str:
+    return f"{100 * number:.1f} %" if name in SHARES else f"{number:.3f}"
+
+
+def plot(version: ModelVersion, name: str) -> Path | None:
+    """A picture that came with the model, if this host has it unaltered."""
+    path = registry.folder_of(version) / name
+    expected = (version.manifest.get("files") or {}).get(name)
+    if not expected or path.suffix != ".png":
+        return None
+    try:
+        return path if artifact.digest(path) == expected else None
+    except OSError:
+        return None
+
+
+def _plots(version: ModelVersion) -> list[tuple[str, str]]:
+    return [(name, words) for name, words in PLOTS.items() if plot(version, name)]
 
 
 def _figure(metrics: dict[str, Any], name: str) -> Figure | None:
@@ -73,7 +152,7 @@ def _trained_on(version: ModelVersion) -> dict[str, int]:
 def _card(version: ModelVersion) -> SafeString:
     """The text that came with the model, without its title; HTML in it stays text."""
     try:
-        text = (registry.folder_of(version) / "card.md").read_text()
+        text = (registry.folder_of(version) / CARD).read_text()
     except OSError:
         return SafeString("")
     text = re.sub(r"\A# .*\n", "", text)

@@ -260,7 +260,8 @@ class Activation(Deed):
     )
 
     def __str__(self) -> str:
-        return f"{self.version} became active"
+        instead = f" in place of {self.replaced}" if self.replaced else ""
+        return f"{self.version} became active{instead}."
 
 
 class Band(Deed):
@@ -285,7 +286,10 @@ class Band(Deed):
         ]
 
     def __str__(self) -> str:
-        return f"Band of {self.version}"
+        if self.thresholds is None:
+            return f"{self.version} is uncertain by its own thresholds again."
+        low, high = 100 * self.thresholds.low, 100 * self.thresholds.high
+        return f"{self.version} is uncertain from {low:.1f} % up to {high:.1f} %."
 
     @property
     def thresholds(self) -> Thresholds | None:

@@ -4,11 +4,12 @@ Which one, and with which thresholds, is the operator's choice; each choice is r
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 
 from ml import artifact
 from ml.artifact import ArtifactError
@@ -16,6 +17,7 @@ from ml.decisions import Thresholds
 
 from .models import COMMAND_LINE, Activation, Band, ModelVersion
 
+Done = TypeVar("Done", Activation, Band)
 FIRST = "The first model of this installation."
 SHIPPED = "It came with an update."
 
@@ -96,6 +98,20 @@ def former() -> ModelVersion | None:
     """Whom a roll back brings back."""
     latest = Activation.objects.select_related("replaced").first()
     return latest.replaced if latest else None
+
+
+def history(version: ModelVersion | None = None) -> list[Activation | Band]:
+    """What was done to the models, or to one of them, newest first."""
+    found: list[Activation | Band] = [
+        *_deeds(Activation, version).select_related("replaced"),
+        *_deeds(Band, version),
+    ]
+    return sorted(found, key=lambda deed: deed.at, reverse=True)
+
+
+def _deeds(kind: type[Done], version: ModelVersion | None) -> QuerySet[Done]:
+    rows = kind._default_manager.select_related("version")
+    return rows.filter(version=version) if version else rows
 
 
 def band_of(version: ModelVersion) -> Band | None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import history, home, images, models, slides
+from .views import history, home, images, slides
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -10,9 +10,9 @@ urlpatterns = [
     path("slides/<uuid:pk>/", slides.slide, name="slide"),
     path("slides/<uuid:pk>/images/", slides.slide_images, name="slide_images"),
     path("slides/<uuid:pk>/results/", slides.slide_results, name="slide_results"),
+    path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),
     path("slides/<uuid:pk>.csv", slides.slide_csv, name="slide_csv"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),
     path("images/<uuid:pk>/retry/", images.image_retry, name="image_retry"),
-    path("model/", models.model, name="model"),
 ]

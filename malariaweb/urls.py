@@ -8,6 +8,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("", include("diagnosis.urls")),
     path("", include("diagnosis.urls_laboratories")),
+    path("", include("diagnosis.urls_models")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

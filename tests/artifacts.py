@@ -21,6 +21,15 @@ def drawn_pixels(count: int, size: int = SIZE) -> np.ndarray:
     return np.stack([resized(draw_cell(seed, bool(seed % 2)), size) for seed in range(count)])
 
 
+def bare_artifact(folder: Path, name: str = "bare", **files: bytes) -> Path:
+    """A manifest that describes these files (`card_md` is card.md), without weights; at once."""
+    folder.mkdir(parents=True)
+    for key, content in files.items():
+        (folder / key.replace("_", ".")).write_bytes(content)
+    artifact.write_manifest(folder, _manifest(name))
+    return folder
+
+
 def random_artifact(folder: Path, seed: int = 0, name: str = "") -> Path:
     """Write an artifact whose answers mean nothing but never change; about 15 seconds."""
     import torch

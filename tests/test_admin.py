@@ -3,9 +3,9 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from diagnosis.models import ModelVersion, Prediction
+from diagnosis.models import Prediction
 from tests.people import laboratory_of, signed_in
-from tests.readings import active_model, failed, new_slide, read
+from tests.readings import failed, new_slide, read
 
 pytestmark = pytest.mark.django_db
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "diagnosis"]
@@ -77,24 +77,3 @@ def test_no_photograph_and_no_invitation_link_is_shown(things, operator, laborat
         invitation.token
         not in operator.get(address(type(invitation), "change", invitation.pk)).text
     )
-
-
-class TestModels:
-    @pytest.fixture
-    def next_model(self):
-        active_model()
-        return ModelVersion.objects.create(name="n", fingerprint="n", path="", manifest={})
-
-    def choose(self, client, *versions):
-        data = {"action": "make_active", "_selected_action": [v.pk for v in versions]}
-        return client.post(address(ModelVersion, "changelist"), data, follow=True)
-
-    def test_another_is_made_active(self, next_model, operator):
-        page = self.choose(operator, next_model)
-        assert "now reads new images" in page.text
-        assert ModelVersion.objects.get(is_active=True) == next_model
-
-    def test_but_only_one(self, next_model, operator):
-        page = self.choose(operator, *ModelVersion.objects.all())
-        assert "Choose one model" in page.text
-        assert ModelVersion.objects.get(is_active=True) != next_model

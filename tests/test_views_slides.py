@@ -5,9 +5,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from diagnosis import current, registry
 from diagnosis.models import ModelVersion, Slide, SmearImage
+from ml.decisions import Thresholds
 from tests.people import join, laboratory_of, signed_in
-from tests.readings import active_model, failed, new_slide, png, read, waiting
+from tests.readings import active_model, another_model, failed, new_slide, png, read, waiting
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
@@ -239,6 +241,78 @@ class TestPage:
         text = ada.get(url("slide", slide), {"show": "parasitized"}).text
         assert "suspect.png" in text
         assert "clear.png" not in text
+
+
+class TestAgain:
+    @pytest.fixture
+    def old(self, slide):
+        row = read(slide, "parasitized", name="a.png")
+        registry.activate(another_model("resnet34-next"))
+        return row
+
+    def test_who_may(self, ada, slide, old, laboratory):
+        stranger = signed_in(laboratory_of("eve", "Mombasa").members.get())
+        assert stranger.post(url("slide_again", slide)).status_code == 404
+        assert Client().post(url("slide_again", slide)).status_code == 302
+        assert ada.get(url("slide_again", slide)).status_code == 405
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(laboratory.members.get())
+        assert client.post(url("slide_again", slide)).status_code == 403
+        assert slide.predictions.count() == 1
+
+    def test_is_offered_where_another_version_read(self, ada, slide, old):
+        text = ada.get(url("slide", slide)).text
+        assert "1 image of this slide was not read by the active version" in text
+        assert url("slide_again", slide) in text
+        registry.activate(old.model)
+        assert url("slide_again", slide) not in ada.get(url("slide", slide)).text
+
+    def test_the_old_result_stands_while_it_is_read_again(self, ada, slide, old):
+        response = ada.post(url("slide_again", slide), follow=True)
+        assert "1 image is read by the active version now" in response.text
+        assert "1 image is being read again" in response.text
+        assert "1 of 1 cell parasitized" in response.text
+        assert ": reading again" in response.text
+        assert "every 500ms" in response.text
+        assert "hx-morph-skip" not in response.text
+        assert url("slide_again", slide) not in response.text
+
+    def test_the_page_fills_in_when_it_is_there(self, ada, slide, old):
+        ada.post(url("slide_again", slide))
+        before = ada.get(url("slide_results", slide), headers=HTMX)
+        new = slide.predictions.get(is_current=False)
+        values = {"state": "done", "decision": "parasitized", "probability": 0.91}
+        slide.predictions.filter(pk=new.pk).update(**values, finished_at=old.finished_at)
+        current.take_over([new.pk])
+        seen = {"seen": before.context["seen"]}
+        after = ada.get(url("slide_results", slide), seen, headers=HTMX)
+        assert after.status_code == 200
+        for words in ("resnet34-next", "91 %", "resnet34-drawn</a>: Parasitized, 97 %"):
+            assert words in after.text
+        assert "every " not in after.text
+
+    def test_a_failure_is_told_and_can_be_tried_again(self, ada, slide, old):
+        ada.post(url("slide_again", slide))
+        slide.predictions.filter(is_current=False).update(state="failed", error="It broke off.")
+        text = ada.get(url("slide", slide)).text
+        assert "Reading 1 of them again failed; the former result still counts." in text
+        assert "not read: It broke off." in text
+        assert "1 of 1 cell parasitized" in text
+        assert url("slide_again", slide) in text
+
+    def test_without_a_model_it_says_so(self, ada, slide, old):
+        ModelVersion.objects.update(is_active=False)
+        assert "No model is active" in ada.post(url("slide_again", slide), follow=True).text
+
+    def test_a_card_shows_the_thresholds_that_were_used(self, ada, slide):
+        registry.set_band(active_model(), Thresholds(0.05, 0.99), "Careful.")
+        read(slide, band=registry.band_of(active_model()))
+        registry.set_band(active_model(), None, "Back.")
+        read(slide)
+        text = ada.get(url("slide", slide)).text
+        assert text.count("from 5.0 % to 99.0 %") == 1
+        assert text.count("from 20.0 % to 80.0 %") == 1
+        assert 'class="band" x="5.00" width="94.00"' in text
 
 
 class TestResults:

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from ml.limits import MAX_BYTES
 
-from .. import access, gallery, intake, registry, reports
+from .. import access, again, gallery, intake, registry, reports
 from ..forms import ImagesForm, SlideForm
 from ..models import Slide
 from .guard import Asked, signed_in, wants_json
@@ -110,6 +110,21 @@ def _tell(request: Asked, receipts: list[intake.Receipt]) -> None:
             messages.error(request, f"{receipt.name}: {receipt.refusal}")
         elif receipt.note:
             messages.info(request, f"{receipt.name}: {receipt.note}")
+
+
+@require_POST
+@signed_in
+def slide_again(request: Asked, pk: UUID) -> HttpResponse:
+    slide = access.get_slide(request.user, pk)
+    try:
+        number = again.analyse_again(slide)
+    except registry.NoModel as error:
+        messages.error(request, str(error))
+    else:
+        of_images = "1 image is" if number == 1 else f"{number or 'No'} images are"
+        sentence = f"{of_images} read by the active version now. Earlier results are kept."
+        messages.info(request, sentence)
+    return redirect("slide", slide.pk)
 
 
 @require_safe
