@@ -99,11 +99,14 @@ class Claim:
 
     def save(self, rows: Sequence[Prediction]) -> None:
         beside = [row.pk for row in rows if not row.is_current]
+        slides = {row.slide_id for row in rows}
         with transaction.atomic():
+            if beside:
+                current.lock(slides)  # all at once: `take_over` and `recount` name different ones
             mine = list(self.held().filter(pk__in=beside).values_list("pk", flat=True))
             bulk.write(self.held(), rows, READING, token=None, finished_at=timezone.now())
             current.take_over(mine)
-            verdict.recount({row.slide_id for row in rows})
+            verdict.recount(slides)
 
     def give_back(self, reason: str) -> None:
         _give_back(self.held(), reason)

@@ -280,6 +280,27 @@ def test_asking_while_readings_end_locks_nobody_out(real_database, monkeypatch):
     assert (slide.parasitized, slide.pending) == (4, 1)
 
 
+def test_two_workers_that_end_readings_of_the_same_slides_do_not_wait_for_each_other(
+    real_database, monkeypatch
+):
+    """Each takes over on one slide, and both count both."""
+    laboratory = laboratory_of("ada")
+    slides = [new_slide(laboratory), new_slide(laboratory)]
+    for slide in slides:
+        read(slide)
+    registry.activate(another_model())
+    for slide in slides:
+        again.analyse_again(slide)
+    beside = [slide.predictions.get(is_current=False).pk for slide in slides]
+    chunks = [[beside[0], waiting(slides[1]).pk], [beside[1], waiting(slides[0]).pk]]
+    answers = Answers()
+    monkeypatch.setattr(tasks, "predictor_of", lambda version: answers)
+    slow_down(monkeypatch, current, "lock")
+    outcomes = at_once(*(lambda ids=ids: tasks._attempt(tasks._claim(ids)) for ids in chunks))
+    assert outcomes == [None, None]
+    assert set(Prediction.objects.values_list("state", flat=True)) == {"done"}
+
+
 def test_a_model_that_cannot_be_loaded_hides_nothing(db, monkeypatch, settings):
     slide = new_slide(laboratory_of("ada"))
     old = read(slide)
