@@ -14,10 +14,13 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, Validat
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from .models import Laboratory, Membership, ModelVersion, Slide, SmearImage
+from .models import Laboratory, Membership, ModelVersion, Role, Slide, SmearImage
 
 Visitor = AbstractBaseUser | AnonymousUser
 Found = TypeVar("Found", bound=Model)
+
+REVIEWING = (Role.CLINICIAN, Role.REVIEWER, Role.ADMINISTRATOR)
+"""Who may agree with the network or overrule it; a technician uploads."""
 
 
 def memberships_of(user: Visitor) -> QuerySet[Membership]:
@@ -44,6 +47,19 @@ def get_slide(user: Visitor, id: UUID | str) -> Slide:
 
 def get_image(user: Visitor, id: UUID | str) -> SmearImage:
     return _one(images_for(user).select_related("slide__laboratory"), id)
+
+
+def may_review(user: Visitor, slide: Slide) -> bool:
+    mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
+    return mine.filter(role__in=REVIEWING).exists()
+
+
+def get_image_to_review(user: Visitor, id: UUID | str) -> SmearImage:
+    """Http404 for outsiders; PermissionDenied for members whose role does not review."""
+    image = get_image(user, id)
+    if not may_review(user, image.slide):
+        raise PermissionDenied
+    return image
 
 
 def get_laboratory(

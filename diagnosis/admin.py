@@ -6,7 +6,16 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .models import Invitation, Laboratory, Membership, ModelVersion, Prediction, Slide, SmearImage
+from .models import (
+    Invitation,
+    Laboratory,
+    Membership,
+    ModelVersion,
+    Prediction,
+    Review,
+    Slide,
+    SmearImage,
+)
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -80,6 +89,15 @@ class PredictionAdmin(ReadOnly):
     list_select_related = ("slide", "model")
     list_filter = ("state", "decision", "model")
     search_fields = ("=id", "slide__code", "error")
+    show_full_result_count = False
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnly):
+    list_display = ("id", "image", "reviewer", "label", "is_standing", "created_at")
+    list_select_related = ("image", "reviewer")
+    list_filter = ("label", "is_standing")
+    search_fields = ("=id", "image__slide__code")
     show_full_result_count = False
 
 

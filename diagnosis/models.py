@@ -186,6 +186,13 @@ class SmearImage(models.Model):
     sha256 = models.CharField(max_length=64, help_text="Of the upright RGB pixels.")
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    reviewed = models.CharField(
+        max_length=12,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="A decision: what its standing reviews say together, kept by `reviews`.",
+    )
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
@@ -404,3 +411,46 @@ class Prediction(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in PENDING_STATES
+
+
+class Opinion(models.TextChoices):
+    PARASITIZED = "parasitized", "Parasitized"
+    UNINFECTED = "uninfected", "Uninfected"
+    CANNOT_TELL = "cannot-tell", "Cannot tell"
+
+
+class Review(models.Model):
+    """What a person said of one image: beside the prediction, never over it.
+
+    Rows are only added. One of a person stands: the newest, unless it was taken back.
+    """
+
+    image = models.ForeignKey(SmearImage, models.CASCADE, related_name="reviews")
+    prediction = models.ForeignKey(
+        Prediction,
+        models.SET_NULL,
+        null=True,
+        related_name="reviews",
+        help_text="The reading that the person saw.",
+    )
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    label = models.CharField(max_length=12, choices=Opinion)
+    comment = models.CharField(max_length=200, blank=True)
+    is_standing = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["image", "reviewer"],
+                condition=Q(is_standing=True),
+                name="one_standing_review",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reviewer}: {self.get_label_display()}"

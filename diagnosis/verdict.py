@@ -1,4 +1,4 @@
-"""What the images of a slide say together.
+"""What the images of a slide say together: what people said of an image counts before the model.
 
 Crops are picked by hand, so their share of parasitized cells is no parasitaemia, and a slide
 without any is not negative: no sentence here may say so.
@@ -33,6 +33,8 @@ class Tally:
     rejected: int = 0
     failed: int = 0
     pending: int = 0
+    reviewed: int = 0
+    """Of them all: how many count as people judged them."""
 
     @property
     def cells(self) -> int:
@@ -87,12 +89,15 @@ class Tally:
             "rejected: not a single stained red cell": self.rejected,
             "not read: an error, try again": self.failed,
             "still to be read": self.pending if self.cells else 0,
+            "reviewed: a person's answer counts": self.reviewed,
         }
         return [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
 
 
 CHANGED_AT_ONCE = 100
-COUNTS = [field.name for field in fields(Tally) if field.name != "total"]
+COUNTS = [field.name for field in fields(Tally) if field.name not in ("total", "reviewed")]
+READ = (State.DONE, State.REJECTED)
+"""The model has answered, so there is something that a person can agree with or overrule."""
 
 
 def _counted(number: int, noun: str) -> str:
@@ -133,14 +138,18 @@ def _take_over(slide: Slide, tally: Tally) -> bool:
 def _count(slide_ids: Iterable[UUID]) -> dict[UUID, Tally]:
     counts = {slide: asdict(Tally()) for slide in slide_ids}
     found = Prediction.objects.filter(slide__in=list(counts), is_current=True)
-    groups = found.order_by().values_list("slide", "state", "decision").annotate(n=Count("*"))
-    for slide, state, decision, number in groups:
-        counts[slide][_outcome(state, decision)] += number
+    groups = found.order_by().values_list("slide", "state", "decision", "image__reviewed")
+    for slide, state, decision, reviewed, number in groups.annotate(n=Count("*")):
+        counts[slide][outcome(state, decision, reviewed)] += number
+        counts[slide]["reviewed"] += number if state in READ and reviewed else 0
         counts[slide]["total"] += number
     return {slide: Tally(**numbers) for slide, numbers in counts.items()}
 
 
-def _outcome(state: str, decision: str) -> str:
+def outcome(state: str, decision: str, reviewed: str) -> str:
+    """What an image counts as; `reviewed` is what its standing reviews say together, or empty."""
+    if state in READ and reviewed:
+        return reviewed
     if state == State.DONE:
         return decision
     return state if state in (State.REJECTED, State.FAILED) else "pending"

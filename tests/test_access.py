@@ -99,6 +99,22 @@ def test_a_role_can_be_asked_for(laboratory):
             access.get_laboratory(ben, laboratory.pk, role)
 
 
+@pytest.mark.parametrize("role", Role)
+def test_who_may_review(role, laboratory, slide, outsiders):
+    image, user = new_image(slide), join(laboratory, "ben", role).user
+    if role == Role.TECHNICIAN:
+        assert not access.may_review(user, slide)
+        with pytest.raises(PermissionDenied):
+            access.get_image_to_review(user, image.pk)
+    else:
+        assert access.may_review(user, slide)
+        assert access.get_image_to_review(user, image.pk) == image
+    for outsider in outsiders:
+        assert not access.may_review(outsider, slide)
+        with pytest.raises(Http404):
+            access.get_image_to_review(outsider, image.pk)
+
+
 def test_a_role_in_another_laboratory_counts_for_nothing(laboratory):
     eve = laboratory_of("eve", "Mombasa").members.get()
     with pytest.raises(Http404):

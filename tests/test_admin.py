@@ -3,6 +3,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
+from diagnosis import reviews
 from diagnosis.models import Prediction
 from tests.people import laboratory_of, signed_in
 from tests.readings import failed, new_slide, read
@@ -19,9 +20,10 @@ def laboratory():
 @pytest.fixture
 def things(laboratory):
     slide = new_slide(laboratory, "S-1")
-    read(slide, "parasitized")
+    image = read(slide, "parasitized").image
     failed(slide)
     user = laboratory.members.get()
+    reviews.say(image, user, "parasitized")
     laboratory.invitations.create(invited_by=user, note="for Ben")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from diagnosis import verdict
+from diagnosis import reviews, verdict
 from diagnosis.models import Prediction, State
 from diagnosis.verdict import ALARM, NOT_NEGATIVE, Tally
 from tests.people import laboratory_of
@@ -77,6 +77,8 @@ def test_what_the_sentence_leaves_out_is_remarked():
     numbers = [remark.split()[:2] for remark in tally.remarks]
     assert numbers == [["2", "images"], ["1", "image"], ["3", "images"], ["4", "images"]]
     assert tally_of(uninfected=1).remarks == []
+    reviewed = Tally(2, uninfected=2, reviewed=1)
+    assert reviewed.remarks == ["1 image reviewed: a person's answer counts."]
 
 
 @pytest.mark.django_db
@@ -114,6 +116,21 @@ class TestCounting:
             empty.pk: Tally(),
             other.pk: Tally(1, uncertain=1),
         }
+
+    def test_what_people_said_counts_before_the_model(self, slide):
+        ada = slide.laboratory.members.get()
+        for prediction in slide.predictions.filter(state__in=verdict.READ):
+            reviews.say(prediction.image, ada, "parasitized")
+        expected = Tally(8, parasitized=5, failed=1, pending=2, reviewed=5)
+        assert verdict.tally(slide) == expected
+        slide.refresh_from_db()
+        assert (slide.parasitized, slide.uncertain, slide.rejected) == (5, 0, 0)
+
+    def test_but_only_where_the_model_has_answered(self, slide):
+        """An image that is being read again."""
+        slide.images.update(reviewed="parasitized")
+        found = verdict.tally(slide)
+        assert (found.failed, found.pending, found.parasitized) == (1, 2, 5)
 
     def test_a_slide_keeps_its_counts(self, slide):
         slide.refresh_from_db()

@@ -1,0 +1,91 @@
+"""What clinicians say of an image: agree with the network, overrule it, take it back.
+
+One review of each person stands. Those that stand are put together on the image itself
+(`SmearImage.reviewed`), so that slides are added up and searched without looking at reviews.
+"""
+
+from collections.abc import Collection
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+
+from . import verdict
+from .models import Decision, Opinion, Prediction, Review, SmearImage
+
+
+class NothingToReview(ValueError):
+    """The network has not answered yet; the text is a sentence for people."""
+
+
+@transaction.atomic
+def say(
+    image: SmearImage, user: User, label: str, comment: str = "", seen: int | None = None
+) -> Review:
+    """`seen` is the prediction that the person looked at; by default the current one.
+
+    Raises NothingToReview.
+    """
+    locked = _locked(image)
+    prediction = _prediction(locked, seen)
+    mine = _standing(locked).filter(reviewer=user)
+    before = mine.first()
+    if before and (before.label, before.comment) == (label, comment):
+        return before  # a double click
+    mine.update(is_standing=False)
+    review = Review.objects.create(
+        image=locked, prediction=prediction, reviewer=user, label=label, comment=comment
+    )
+    _settle(locked)
+    return review
+
+
+@transaction.atomic
+def take_back(image: SmearImage, user: User) -> bool:
+    """Nothing of this person stands any more. False: nothing did."""
+    locked = _locked(image)
+    mine = _standing(locked).filter(reviewer=user)
+    withdrawn = mine.update(is_standing=False, withdrawn_at=timezone.now())
+    if withdrawn:
+        _settle(locked)
+    return bool(withdrawn)
+
+
+def together(labels: Collection[str]) -> str:
+    """What standing reviews count as; empty without any."""
+    if not labels:
+        return ""
+    if len(set(labels)) > 1 or Opinion.CANNOT_TELL in labels:
+        return Decision.UNCERTAIN
+    return next(iter(labels))
+
+
+def with_reviews() -> Prefetch:
+    """For a query of predictions: the standing reviews of each image, as `standing_reviews`."""
+    found = Review.objects.filter(is_standing=True).select_related("reviewer")
+    return Prefetch("image__reviews", found, to_attr="standing_reviews")
+
+
+def _locked(image: SmearImage) -> SmearImage:
+    """Of two people who judge it at once, the later sees what the first said."""
+    return SmearImage.objects.select_for_update(no_key=True).get(pk=image.pk)
+
+
+def _prediction(image: SmearImage, seen: int | None) -> Prediction:
+    read = image.predictions.filter(state__in=verdict.READ)
+    prediction = read.filter(pk=seen).first() if seen else None
+    prediction = prediction or read.filter(is_current=True).first()
+    if prediction is None:
+        raise NothingToReview(f"{image.name} was not read yet.")
+    return prediction
+
+
+def _standing(image: SmearImage) -> QuerySet[Review]:
+    return image.reviews.filter(is_standing=True)
+
+
+def _settle(image: SmearImage) -> None:
+    image.reviewed = together(list(_standing(image).values_list("label", flat=True)))
+    image.save(update_fields=["reviewed"])
+    verdict.recount([image.slide_id])
