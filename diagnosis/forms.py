@@ -8,7 +8,7 @@ from django.utils.html import format_html
 
 from . import access
 from .history import RESULTS, STATUSES
-from .models import Laboratory, Slide, Stain
+from .models import Laboratory, Opinion, Slide, Stain
 
 
 class ImagesInput(forms.ClearableFileInput):
@@ -77,6 +77,12 @@ class SlideForm(forms.ModelForm):
 def _exists(slide: Slide) -> str:
     address = reverse("slide", args=[slide.pk])
     return format_html('Slide <a href="{}">{}</a> exists already.', address, slide.code)
+
+
+class ReviewForm(forms.Form):
+    label = forms.ChoiceField(choices=Opinion)
+    comment = forms.CharField(max_length=200, required=False)
+    seen = forms.IntegerField(required=False)
 
 
 class DateInput(forms.DateInput):

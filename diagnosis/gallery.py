@@ -7,15 +7,23 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import again, verdict
-from .models import PENDING_STATES, Decision, Prediction, Slide, State
+from . import again, reviews, verdict
+from .models import PENDING_STATES, Decision, Prediction, Slide, SmearImage, State
 
 PER_PAGE = 60
+
+
+def _counts_as(decision: str) -> Q:
+    """As verdict.outcome: what people said together, or what the model did."""
+    by_people = Q(image__reviewed=decision, state__in=verdict.READ)
+    return by_people | Q(image__reviewed="", state=State.DONE, decision=decision)
+
+
 STATUSES = {
-    "parasitized": Q(state=State.DONE, decision=Decision.PARASITIZED),
-    "uncertain": Q(state=State.DONE, decision=Decision.UNCERTAIN),
-    "uninfected": Q(state=State.DONE, decision=Decision.UNINFECTED),
-    "rejected": Q(state=State.REJECTED),
+    "parasitized": _counts_as(Decision.PARASITIZED),
+    "uncertain": _counts_as(Decision.UNCERTAIN),
+    "uninfected": _counts_as(Decision.UNINFECTED),
+    "rejected": Q(image__reviewed="", state=State.REJECTED),
     "failed": Q(state=State.FAILED),
     "pending": Q(state__in=PENDING_STATES),
 }
@@ -33,30 +41,57 @@ _SUSPICION = Case(
 
 
 def status(prediction: Prediction) -> str:
-    """The one word a card carries: a decision, or why there is none."""
-    if not prediction.is_final:
-        return "pending"
-    return prediction.decision if prediction.state == State.DONE else prediction.state
+    """The one word a card carries: what the image counts as, or why it counts as nothing yet."""
+    return verdict.outcome(prediction.state, prediction.decision, prediction.image.reviewed)
+
+
+def answer(prediction: Prediction) -> str:
+    """The same word as the model alone would have it."""
+    return verdict.outcome(prediction.state, prediction.decision, "")
+
+
+def is_read(prediction: Prediction) -> bool:
+    """There is an answer that a person can agree with or overrule."""
+    return prediction.state in verdict.READ
 
 
 def predictions(slide: Slide, show: str, order: str) -> QuerySet[Prediction]:
     found = Prediction.objects.filter(STATUSES.get(show, Q()), slide=slide, is_current=True)
-    found = found.select_related("image__uploaded_by", "model", "band", "same_as__slide")
-    found = found.prefetch_related(again.others())
+    found = _with_all_of_a_card(found)
     if order == "upload":
         return found.order_by("image__created_at", "image_id")
     by_probability = F("probability").desc(nulls_last=True)
     return found.order_by(_SUSPICION, by_probability, "image__created_at", "image_id")
 
 
+def current(image: SmearImage) -> Prediction:
+    """The reading of an image that its card shows."""
+    return _with_all_of_a_card(image.predictions.filter(is_current=True)).get()
+
+
+def _with_all_of_a_card(found: QuerySet[Prediction]) -> QuerySet[Prediction]:
+    found = found.select_related("image__uploaded_by", "model", "band", "same_as__slide")
+    return found.prefetch_related(again.others(), reviews.with_reviews())
+
+
 def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> dict[str, Any]:
     """All that the results part of a slide's page needs."""
     show = show if show in STATUSES else ""
     order = order if order in ORDERS else next(iter(ORDERS))
+    shown: Page = Paginator(predictions(slide, show, order), PER_PAGE).get_page(page)
+    return summary(slide, show) | {
+        "order": order,
+        "orders": ORDERS,
+        "page": shown,
+        "grid": _grid(shown),
+    }
+
+
+def summary(slide: Slide, show: str = "") -> dict[str, Any]:
+    """What stands above the images, and is said anew when one of them changes."""
     tally = verdict.tally(slide)
     standing = again.standing(slide)
     every = _pace(slide) if tally.pending or standing.pending else ""
-    shown: Page = Paginator(predictions(slide, show, order), PER_PAGE).get_page(page)
     return {
         "tally": tally,
         "read": tally.total - tally.pending,
@@ -65,11 +100,7 @@ def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> di
         "seen": f"{_fingerprint(tally, every)}-{standing.seen}",
         "standing": standing,
         "show": show,
-        "order": order,
-        "orders": ORDERS,
         "chips": [("", "All", tally.total), *_chips(tally)],
-        "page": shown,
-        "grid": _grid(shown),
         "research_use": verdict.RESEARCH_USE,
         "trained_on": verdict.TRAINED_ON,
     }
@@ -84,7 +115,7 @@ def _pace(slide: Slide) -> str:
 
 def _fingerprint(tally: verdict.Tally, every: str) -> str:
     """Two pages of a slide that show the same have the same one."""
-    return "-".join([*(str(getattr(tally, name)) for name in STATUSES), every])
+    return "-".join([*(str(getattr(tally, name)) for name in (*STATUSES, "reviewed")), every])
 
 
 def _chips(tally: verdict.Tally) -> list[tuple[str, str, int]]:

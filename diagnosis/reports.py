@@ -8,13 +8,17 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
-from .models import Prediction, Slide
-from .verdict import RESEARCH_USE, TRAINED_ON
+from . import reviews
+from .models import Prediction, Review, Slide
+from .verdict import RESEARCH_USE, TRAINED_ON, outcome
 
 COLUMNS = (
-    "slide", "image", "kind", "label", "probability", "decision", "reasons", "state", "error",
-    "model", "uploaded by", "uploaded at", "read at", "notice",
+    "slide", "image", "kind", "counts as", "label", "probability", "decision", "reasons", "state",
+    "error", "model", "reviewed", "reviews", "reviewed at", "uploaded by", "uploaded at", "read at",
+    "notice",
 )  # fmt: skip
+"""`counts as` is what people said together or, without them, the model; label, probability and
+decision are always the model's own."""
 NOTICE = f"{RESEARCH_USE} {TRAINED_ON}"
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What makes a spreadsheet take a text for a formula (the wide forms too)."""
@@ -34,6 +38,7 @@ def csv_lines(slides: QuerySet[Slide]) -> Iterator[str]:
     yield writer.writerow(COLUMNS)
     found = Prediction.objects.filter(slide__in=slides.order_by().values("pk"), is_current=True)
     found = found.select_related("image__uploaded_by", "slide", "model")
+    found = found.prefetch_related(reviews.with_reviews())
     found = found.order_by("-slide__created_at", "-slide_id", "image__created_at", "image_id")
     for prediction in found.iterator(chunk_size=ROWS_IN_MEMORY):
         yield writer.writerow([_harmless(value) for value in _row(prediction)])
@@ -42,10 +47,12 @@ def csv_lines(slides: QuerySet[Slide]) -> Iterator[str]:
 def _row(prediction: Prediction) -> Sequence[str]:
     image = prediction.image
     probability = prediction.probability
+    said: list[Review] = image.standing_reviews  # type: ignore[attr-defined]
     return (
         prediction.slide.code,
         image.name,
         image.kind,
+        outcome(prediction.state, prediction.decision, image.reviewed),
         prediction.label,
         "" if probability is None else f"{probability:.4f}",
         prediction.decision,
@@ -53,11 +60,20 @@ def _row(prediction: Prediction) -> Sequence[str]:
         prediction.state,
         prediction.error,
         prediction.model.name,
+        image.reviewed,
+        "; ".join(_words(review) for review in said),
+        _time(said[-1].created_at if said else None),
         image.uploaded_by.get_username() if image.uploaded_by else "",
         _time(image.created_at),
         _time(prediction.finished_at),
         NOTICE,
     )
+
+
+def _words(review: Review) -> str:
+    who = review.reviewer.get_username() if review.reviewer else "a former member"
+    note = f" ({review.comment})" if review.comment else ""
+    return f"{who}: {review.get_label_display().lower()}{note}"
 
 
 def _time(moment: datetime | None) -> str:

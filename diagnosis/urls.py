@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import history, home, images, slides
+from .views import history, home, images, reviews, slides
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -15,4 +15,6 @@ urlpatterns = [
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),
     path("images/<uuid:pk>/retry/", images.image_retry, name="image_retry"),
+    path("images/<uuid:pk>/review/", reviews.image_review, name="image_review"),
+    path("images/<uuid:pk>/review/undo/", reviews.image_review_undo, name="image_review_undo"),
 ]

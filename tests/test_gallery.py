@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from diagnosis import gallery
+from diagnosis import gallery, reviews
 from tests.people import laboratory_of
 from tests.readings import failed, new_slide, read, waiting
 
@@ -37,6 +37,28 @@ def test_every_image_has_one_status(images):
 @pytest.mark.parametrize("name", gallery.STATUSES)
 def test_shows_those_of_one_status(slide, images, name):
     assert list(gallery.results(slide, show=name)["page"]) == [images[name]]
+
+
+def test_what_people_said_decides_where_an_image_is_shown(slide, images):
+    ada = slide.laboratory.members.get()
+    for name, label in {
+        "uninfected": "parasitized",
+        "parasitized": "uninfected",
+        "rejected": "cannot-tell",
+    }.items():
+        reviews.say(images[name].image, ada, label)
+    found = gallery.results(slide)
+    shown = {(row.pk, gallery.status(row), gallery.answer(row)) for row in found["page"]}
+    assert shown == {
+        (images["uninfected"].pk, "parasitized", "uninfected"),
+        (images["parasitized"].pk, "uninfected", "parasitized"),
+        (images["rejected"].pk, "uncertain", "rejected"),
+        *((images[name].pk, name, name) for name in ("uncertain", "failed", "pending")),
+    }
+    assert found["page"][0] == images["uninfected"]
+    for name, _, count in found["chips"][1:]:
+        assert len(gallery.results(slide, show=name)["page"]) == count
+    assert [r.label for r in found["page"][0].image.standing_reviews] == ["parasitized"]
 
 
 def test_shows_all_where_the_status_is_none(slide, images):

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from diagnosis import history, verdict
+from diagnosis import history, reviews, verdict
 from diagnosis.models import Slide
 from tests.people import laboratory_of
 from tests.readings import failed, new_slide, read, waiting
@@ -60,6 +60,18 @@ def test_finds_what_the_tally_says(slides):
         assert found(status=status) == expected(lambda t, s=status: t.status == s)
     both = found(result="uninfected", status="done")
     assert both == expected(lambda t: t.result == "uninfected" and t.status == "done")
+
+
+def test_what_people_said_decides_what_is_found(laboratory):
+    slide = new_slide(laboratory, "S-1")
+    image, ada = read(slide, "parasitized").image, laboratory.members.get()
+    reviews.say(image, ada, "uninfected")
+    assert codes(result="uninfected") == ["S-1"]
+    assert codes(result="parasitized") == []
+    reviews.say(image, ada, "cannot-tell")
+    assert codes(result="uncertain") == ["S-1"]
+    reviews.take_back(image, ada)
+    assert codes(result="parasitized") == ["S-1"]
 
 
 def test_newest_first(laboratory):

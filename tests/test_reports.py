@@ -4,9 +4,9 @@ import tracemalloc
 
 import pytest
 
-from diagnosis import reports
+from diagnosis import reports, reviews
 from diagnosis.models import Prediction, Slide, SmearImage
-from tests.people import laboratory_of, person
+from tests.people import join, laboratory_of, person
 from tests.readings import active_model, failed, new_image, new_slide, read, waiting
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +45,29 @@ def test_one_row_an_image_with_all_that_is_known(slide):
     assert row["uploaded by"] == "ben"
     assert row["uploaded at"].startswith(image.created_at.strftime("%Y-%m-%dT%H:%M:%S"))
     assert row["read at"].startswith(prediction.finished_at.strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+def test_what_people_said_stands_beside_the_model(slide, laboratory):
+    ada, ben = laboratory.members.get(), join(laboratory, "ben").user
+    agreed, disputed, plain = (read(slide, "parasitized") for _ in range(3))
+    reviews.say(agreed.image, ada, "uninfected", "=platelet")
+    reviews.say(disputed.image, ada, "parasitized")
+    last = reviews.say(disputed.image, ben, "cannot-tell")
+    undone = read(slide, "rejected")
+    reviews.say(undone.image, ada, "parasitized")
+    reviews.take_back(undone.image, ada)
+    rows = table()
+    assert [row["counts as"] for row in rows] == [
+        *("uninfected", "uncertain", "parasitized", "rejected")
+    ]
+    assert [row["reviewed"] for row in rows] == ["uninfected", "uncertain", "", ""]
+    assert [row["decision"] for row in rows] == [*["parasitized"] * 3, "rejected"]
+    assert rows[0]["reviews"] == "ada: uninfected (=platelet)"
+    assert rows[1]["reviews"] == "ada: parasitized; ben: cannot tell"
+    assert rows[1]["reviewed at"].startswith(last.created_at.strftime("%Y-%m-%dT%H:%M:%S"))
+    assert rows[2]["reviews"] == rows[2]["reviewed at"] == ""
+    ben.delete()
+    assert table()[1]["reviews"] == "ada: parasitized; a former member: cannot tell"
 
 
 def test_what_was_not_read_has_its_row_too(slide):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from django import template
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
@@ -11,7 +12,7 @@ from django.utils.safestring import SafeString
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
 from .. import gallery, heatmap
-from ..models import Prediction
+from ..models import Opinion, Prediction, Review, SmearImage
 
 register = template.Library()
 
@@ -34,6 +35,30 @@ def badge(status: str) -> SafeString:
 
 
 register.simple_tag(gallery.status, name="status")
+register.simple_tag(gallery.answer, name="answer")
+register.filter("is_read", gallery.is_read)
+
+
+@register.filter
+def review_by(image: SmearImage, user: AbstractBaseUser | AnonymousUser) -> Review | None:
+    """The one of this person that stands."""
+    found = (r for r in standing_reviews(image) if user.pk and r.reviewer_id == user.pk)
+    return next(found, None)
+
+
+@register.filter
+def standing_reviews(image: SmearImage) -> list[Review]:
+    """As `reviews.with_reviews` fetched them."""
+    return getattr(image, "standing_reviews", [])
+
+
+@register.filter
+def opinions(prediction: Prediction) -> list[tuple[str, str]]:
+    """What can be said of a reading: first to agree with it, where it says something."""
+    words = [
+        (name, "Agree" if name == prediction.decision else word) for name, word in Opinion.choices
+    ]
+    return sorted(words, key=lambda choice: choice[0] != prediction.decision)
 
 
 @register.simple_tag
@@ -51,7 +76,7 @@ def probability_bar(prediction: Prediction) -> SafeString:
         '<rect class="edge" x="{}" width="0.6" height="4"/></svg>',
         f"{low:.2f}",
         f"{high - low:.2f}",
-        gallery.status(prediction),
+        gallery.answer(prediction),
         f"{100 * prediction.probability:.2f}",
         f"{low:.2f}",
         f"{high:.2f}",

@@ -60,7 +60,9 @@ def slide_results(request: Asked, pk: UUID) -> HttpResponse:
 
 def _results(request: Asked, slide: Slide) -> dict[str, object]:
     chosen = {name: request.GET.get(name, "") for name in ("show", "order", "page")}
-    return {"slide": slide, "place": "history", **gallery.results(slide, **chosen)}
+    may_review = access.may_review(request.user, slide)
+    context = {"slide": slide, "place": "history", "may_review": may_review}
+    return context | gallery.results(slide, **chosen)
 
 
 @require_POST
