@@ -69,7 +69,17 @@ def _data(data: dict[str, Any]) -> str:
                 f"| {counts['uninfected']:,} |"
             )
     fingerprint = f"Training data fingerprint: `{data['fingerprint']}`."
-    return "\n".join(rows) + "\n\n" + _SPLIT[data["split_by"]] + fingerprint
+    return "\n".join(rows) + "\n\n" + _SPLIT[data["split_by"]] + _reviewed(data) + fingerprint
+
+
+def _reviewed(data: dict[str, Any]) -> str:
+    counts = data.get("reviewed") or {"images": 0}
+    if not counts["images"]:
+        return ""
+    return (
+        f"Of the training images {counts['images']:,} on {counts['slides']:,} slides were labelled "
+        "by people who reviewed what an earlier model said. "
+    )
 
 
 _SPLIT = {

@@ -29,6 +29,8 @@ class Example:
     path: Path
     label: int
     slide: str | None
+    reviewed: bool = False
+    """Labelled by people at work with the model, not by those who made the data set."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Pixels:
     labels: np.ndarray
     examples: tuple[Example, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
+
+    def where(self, mask: Sequence[bool]) -> "Pixels":
+        chosen = np.asarray(mask, bool)
+        examples = tuple(e for e, kept in zip(self.examples, chosen, strict=True) if kept)
+        return Pixels(self.images[chosen], self.labels[chosen], examples, self.unreadable)
 
 
 def is_ignored(path: Path) -> bool:

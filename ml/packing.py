@@ -1,6 +1,7 @@
 """A trained network becomes an artifact: exported, compared, calibrated, measured, written."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from ml import artifact, card, plots
 from ml.artifact import Manifest
 from ml.calibration import fit_temperature, fit_thresholds
 from ml.configuration import TrainingConfig
-from ml.datasets import CLASSES, DataError, Pixels, fingerprint, has_slides
+from ml.datasets import CLASSES, DataError, Example, Pixels, fingerprint, has_slides
 from ml.decisions import Thresholds
 from ml.drawing import draw_cell
 from ml.engines import OnnxRuntime, cores
@@ -93,20 +94,22 @@ def _describe(data: Data) -> dict[str, Any]:
     return {
         "fingerprint": fingerprint(data.training.examples),
         "split_by": "slide" if has_slides(data.training.examples) else "image",
-        **{name: _counts(part) for name, part in parts.items() if part is not None},
-        "validation_slides": _slides(data.validation),
-        "test_slides": _slides(data.test) if data.test is not None else [],
+        **{name: _counts(part.examples) for name, part in parts.items() if part is not None},
+        "reviewed": _counts([e for e in data.training.examples if e.reviewed]),
+        "training_slides": _slides([e for e in data.training.examples if not e.reviewed]),
+        "validation_slides": _slides(data.validation.examples),
+        "test_slides": _slides(data.test.examples) if data.test is not None else [],
     }
 
 
-def _counts(pixels: Pixels) -> dict[str, int]:
-    classes = Counter(int(label) for label in pixels.labels)
+def _counts(examples: Sequence[Example]) -> dict[str, int]:
+    classes = Counter(example.label for example in examples)
     counts = {name: classes[index] for index, name in enumerate(CLASSES)}
-    return {"images": len(pixels.labels), "slides": len(_slides(pixels)), **counts}
+    return {"images": len(examples), "slides": len(_slides(examples)), **counts}
 
 
-def _slides(pixels: Pixels) -> list[str]:
-    return sorted({example.slide for example in pixels.examples if example.slide})
+def _slides(examples: Sequence[Example]) -> list[str]:
+    return sorted({example.slide for example in examples if example.slide})
 
 
 def _reference(network: CellNet, images: np.ndarray, config: TrainingConfig) -> np.ndarray:

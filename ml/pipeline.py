@@ -44,6 +44,8 @@ class Source:
     """Slides that are only reported on."""
     unused: frozenset[str] = frozenset()
     """Slides that are left out altogether."""
+    reviewed: tuple[Example, ...] = ()
+    """Cells beside the folder's, from slides that are not in it: they are only trained on."""
 
     def examples(self) -> list[Example]:
         rest, _ = hold_out(find_examples(self.folder, self.groups), self.unused)
@@ -81,6 +83,15 @@ def build(
     return manifest
 
 
+def divide(
+    config: TrainingConfig, source: Source
+) -> tuple[list[Example], list[Example], list[Example]]:
+    """(training, validation, test): always the same for the same settings and cells."""
+    rest, test = hold_out(source.examples(), source.test)
+    training, validation = split(rest, config.validation_share, config.seed)
+    return [*training, *source.reviewed], validation, test
+
+
 def work_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.training")
 
@@ -93,20 +104,43 @@ def _refuse_to_overwrite(output: Path) -> None:
 
 
 def _load(config: TrainingConfig, source: Source, listener: Listener) -> Data:
-    examples = source.examples()
+    divided = divide(config, source)
+    examples = [example for part in divided for example in part]
     if not has_slides(examples):
         listener.on_warning(
             "Not every file name tells its slide, so images of one patient may be on both sides "
             "of the split and the figures may flatter. Give the slides with --groups FILE "
             "(a CSV of file name, slide)."
         )
-    rest, test = hold_out(examples, source.test)
-    training, validation = split(rest, config.validation_share, config.seed)
     listener.on_stage(f"Reading {len(examples):,} images")
-    parts = [_read(part, config.image_size, listener) for part in (training, validation, test)]
-    for part in parts[:2]:
+    training, validation, test = (_read(part, config.image_size, listener) for part in divided)
+    for part in (training, validation):
         require_both_classes(part.labels.tolist())
-    return Data(parts[0], parts[1], parts[2] if test else None)
+    if source.reviewed:
+        training = _apart(training, [validation, test], listener)
+    return Data(training, validation, test if divided[2] else None)
+
+
+def _apart(training: Pixels, held_out: Sequence[Pixels], listener: Listener) -> Pixels:
+    """Without the reviewed slides that show a cell which is held out: they are one glass.
+
+    Whoever tries the site uploads cells of the data, and reviews them too.
+    """
+    known = {image.tobytes() for part in held_out for image in part.images}
+    pairs = zip(training.examples, training.images, strict=True)
+    shared = {e.slide for e, image in pairs if e.reviewed and image.tobytes() in known}
+    kept = [not (e.reviewed and e.slide in shared) for e in training.examples]
+    if shared:
+        listener.on_warning(
+            f"Left out {kept.count(False):,} reviewed images of {len(shared):,} slides that show "
+            "cells of the validation or test slides."
+        )
+        training = training.where(kept)
+    added = [example.slide for example in training.examples if example.reviewed]
+    listener.on_stage(
+        f"Reviewed images added to the training set: {len(added):,} of {len(set(added)):,} slides"
+    )
+    return training
 
 
 def _read(examples: Sequence[Example], size: int, listener: Listener) -> Pixels:

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ml.configuration import TrainingConfig, TrainingError
-from ml.datasets import Pixels
+from ml.datasets import Pixels, fingerprint
 from ml.devices import choose_device, choose_precision, keep_memory
 from ml.images import normalised
 from ml.network import CellNet, new_network
@@ -174,6 +174,7 @@ class _Run:
         return {
             "config": self.config.as_dict(),
             "images": len(self.training.labels),
+            "data": fingerprint(self.training.examples),
             "epoch": self.epoch,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -201,7 +202,8 @@ class _Run:
     def _check_same(self, state: dict[str, Any]) -> None:
         now, then = essence(self.config.as_dict()), essence(state["config"])
         changed = sorted(name for name in now if now[name] != then.get(name))
-        if state["images"] != len(self.training.labels):
+        data = fingerprint(self.training.examples)
+        if (state["images"], state.get("data", data)) != (len(self.training.labels), data):
             changed.append("the training images")
         if changed:
             raise TrainingError(

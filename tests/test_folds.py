@@ -93,6 +93,13 @@ def test_folds_of_two_machines_are_put_together_by_their_small_files(source, fin
     assert cross_validate(CONFIG, source, together, 2, resume=True) == whole
 
 
+def test_reviewed_cells_belong_to_the_recipe(source, finished):
+    more = replace(source.examples()[0], slide="reviewed:1", reviewed=True)
+    cross_validate(CONFIG, source, finished, 2, resume=True)
+    with pytest.raises(ArtifactError, match="of other settings, data or slides"):
+        cross_validate(CONFIG, replace(source, reviewed=(more,)), finished, 2, resume=True)
+
+
 def test_folds_of_different_recipes_are_not_pooled(source, finished):
     cross_validate(CONFIG, source, finished, 2, resume=True)
     path = finished / "fold-2.json"

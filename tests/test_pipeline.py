@@ -9,9 +9,10 @@ import torch
 from ml import artifact, card
 from ml.artifact import ArtifactError, read_manifest, verify
 from ml.configuration import TrainingError
-from ml.datasets import CLASSES, DataError, find_examples, fingerprint
+from ml.datasets import CLASSES, DataError, Example, find_examples, fingerprint
+from ml.drawing import draw_cell
 from ml.images import read_image
-from ml.pipeline import Listener, Source, build
+from ml.pipeline import Listener, Source, build, divide
 from ml.predictor import Predictor
 from tests.cells import write_cells
 from tests.training_run import CONFIG, TEST_SLIDES
@@ -75,6 +76,14 @@ def test_the_manifest_says_what_the_model_is_and_was_made_from(manifest, trainin
     assert data["fingerprint"] == fingerprint(trained_on)
 
 
+def test_the_manifest_names_the_slides_of_every_part(manifest):
+    data = manifest.data
+    parts = [data[f"{part}_slides"] for part in ("training", "validation", "test")]
+    assert sorted(name for part in parts for name in part) == [f"C{n}" for n in range(10)]
+    nothing = {"images": 0, "slides": 0, "uninfected": 0, "parasitized": 0}
+    assert data["reviewed"] == nothing
+
+
 def test_figures_of_validation_and_test_are_kept_apart(metrics, manifest):
     assert set(metrics) == {"validation", "test", "best_epoch", "int8"}
     for part in ("validation", "test"):
@@ -130,6 +139,15 @@ def test_the_card_does_not_claim_what_is_not_known(training_run, manifest, tmp_p
     assert "one patient may be in several parts, and the figures may flatter" in text
     assert "No slide is in two parts" not in text
     assert "| training | unknown | 48 | 48 |" in text
+    assert "reviewed" not in text
+
+
+def test_the_card_says_what_people_labelled_at_work(training_run, manifest, tmp_path):
+    shutil.copy(training_run.artifact / "metrics.json", tmp_path)
+    data = manifest.data | {"reviewed": {"images": 1200, "slides": 7}}
+    card.write(tmp_path, replace(manifest, data=data))
+    text = (tmp_path / "card.md").read_text()
+    assert "1,200 on 7 slides were labelled by people who reviewed" in text
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
@@ -202,6 +220,57 @@ def test_slides_that_are_not_known_are_warned_of(heard, tmp_path):
     groups = tmp_path / "groups.csv"
     groups.write_text("".join(f"{p.name},{p.name[1:3]}\n" for p in cells.rglob("*.png")))
     assert "patient" not in heard(Source(cells, groups))
+
+
+def reviewed(folder, slide, *cells):
+    """Examples of one slide: new cells by number, or copies of files."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{slide}-{place}.png" for place in range(len(cells))]
+    for path, cell in zip(paths, cells, strict=True):
+        if isinstance(cell, int):
+            draw_cell(cell, parasitized=False, size=40).save(path)
+        else:
+            read_image(cell).save(path)
+    return tuple(Example(path, 0, slide, reviewed=True) for path in paths)
+
+
+def test_reviewed_cells_are_only_trained_on(tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=6, each=3)
+    source = Source(cells, test=frozenset({"C1"}))
+    more = replace(source, reviewed=reviewed(tmp_path / "r", "reviewed:1", 900, 901, 902))
+    (training, *others), (with_more, *same) = (divide(CONFIG, each) for each in (source, more))
+    assert with_more == [*training, *more.reviewed]
+    assert same == others
+
+
+def test_reviewed_cells_are_counted_aloud(heard, tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=4, each=2)
+    parts = (reviewed(tmp_path / "r", f"reviewed:{n}", 900 + n, 910 + n) for n in range(2))
+    said = heard(Source(cells, reviewed=tuple(e for part in parts for e in part)))
+    assert said.splitlines() == [
+        "Reading 20 images",
+        "Reviewed images added to the training set: 4 of 2 slides",
+    ]
+
+
+def test_a_reviewed_slide_that_shows_a_cell_held_out_is_left_out(heard, tmp_path):
+    """Also where another file holds the picture."""
+    cells = write_cells(tmp_path / "cells", slides=6, each=3)
+    source = Source(cells, test=frozenset({"C1"}))
+    training, validation, test = divide(CONFIG, source)
+    folder = tmp_path / "r"
+    found = heard(
+        replace(
+            source,
+            reviewed=(
+                *reviewed(folder, "of-validation", 900, validation[0].path),
+                *reviewed(folder, "of-test", test[0].path, 901),
+                *reviewed(folder, "of-training", training[0].path, 902),
+            ),
+        )
+    )
+    assert "Left out 4 reviewed images of 2 slides that show cells of the validation" in found
+    assert "added to the training set: 2 of 1 slides" in found
 
 
 def test_files_left_out_are_named(heard, tmp_path):

@@ -7,13 +7,25 @@ from io import StringIO
 
 import pytest
 import torch
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.db import connection
 
+from diagnosis import registry, reviews
 from ml.artifact import read_manifest, read_metrics
-from ml.training import CHECKPOINT
+from ml.training import CHECKPOINT, _Run
 from tests.cells import write_cells
+from tests.people import laboratory_of
+from tests.readings import new_slide, read
 from tests.training_run import CONFIG, flags
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in tests.training_run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -73,6 +85,86 @@ def test_a_database_that_is_not_ready_is_said_before_training(cells, tmp_path):
     with pytest.raises(CommandError, match=r"--activate needs the database.*manage\.py prepare"):
         train(cells, tmp_path / "out", "--activate")
     assert not (tmp_path / "out.training").exists()
+
+
+@pytest.mark.django_db
+def test_reviews_want_a_database_that_is_ready_too(cells, tmp_path):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE diagnosis_review RENAME TO elsewhere")
+    with pytest.raises(CommandError, match="--include-reviews needs the database"):
+        train(cells, tmp_path / "out", "--include-reviews")
+
+
+@pytest.mark.django_db
+def test_without_a_review_it_stops_before_training(cells, tmp_path):
+    with pytest.raises(CommandError, match="train without --include-reviews"):
+        train(cells, tmp_path / "out", "--include-reviews")
+    assert not (tmp_path / "out.training").exists()
+
+
+@pytest.fixture
+def reviewed(db):
+    """Four images that ada judged, two of each class, on two slides."""
+    laboratory = laboratory_of("ada")
+    found = []
+    for label in ("uninfected", "parasitized"):
+        slide = new_slide(laboratory)
+        for _ in range(2):
+            found.append(read(slide, "uncertain").image)
+            reviews.say(found[-1], laboratory.members.get(), label)
+    return found
+
+
+def test_reviewed_images_are_trained_on_and_the_new_model_passes_the_gate(
+    reviewed, training_run, tmp_path, capsys
+):
+    registry.register(training_run.artifact, activate=True)
+    slides = f"--holdout-slides={training_run.artifact.parent / 'test.txt'}"
+    options = ["--include-reviews", "--activate", slides]
+    printed = train(training_run.cells, tmp_path / "taught", *options)
+    assert "Reviewed images added to the training set: 4 of 2 slides" in capsys.readouterr().err
+    data, before = (
+        read_manifest(folder).data for folder in (tmp_path / "taught", training_run.artifact)
+    )
+    assert data["reviewed"] == {"images": 4, "slides": 2, "uninfected": 2, "parasitized": 2}
+    assert data["training"]["images"] == before["training"]["images"] + 4
+    assert data["fingerprint"] != before["fingerprint"]
+    for part in ("training", "validation", "test"):
+        assert data[f"{part}_slides"] == before[f"{part}_slides"]
+    last = printed.splitlines()[-1]
+    assert "not worse than model on 32 validation cells of 2 slides" in last
+    assert registry.active_model().name == "taught"
+
+
+def test_with_other_reviews_a_training_is_not_resumed(
+    reviewed, training_run, tmp_path, monkeypatch
+):
+    output = tmp_path / "taught"
+
+    def stopped(run, row):
+        finish_epoch(run, row)
+        raise KeyboardInterrupt
+
+    finish_epoch = _Run.finish_epoch
+    monkeypatch.setattr(_Run, "finish_epoch", stopped)
+    with pytest.raises(CommandError, match="Stopped"):
+        train(training_run.cells, output, "--include-reviews")
+    monkeypatch.undo()
+    with pytest.raises(CommandError, match=r"other settings \(the training images\)"):
+        train(training_run.cells, output, "--resume")
+    reviews.say(reviewed[0], reviewed[0].reviews.get().reviewer, "parasitized")
+    with pytest.raises(CommandError, match=r"other settings \(the training images\)"):
+        train(training_run.cells, output, "--include-reviews", "--resume")
+
+
+def test_help_says_what_a_script_needs_to_know(capsys):
+    with pytest.raises(SystemExit):
+        load_command_class("diagnosis", "train_model").run_from_argv(
+            ["manage.py", "train_model", "--help"]
+        )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "exit status is 0; scripts look for 'stays inactive'" in said
+    assert "With no such image it stops before training" in said
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,10 @@ def test_other_settings_are_refused(uninterrupted, data, change, named):
 def test_other_images_are_refused(uninterrupted, data):
     with pytest.raises(TrainingError, match=r"other settings \(the training images\)"):
         run(CONFIG, (few(data[0], 8), data[1]), uninterrupted[1], resume=True)
+    first, *rest = data[0].examples
+    renamed = replace(data[0], examples=(replace(first, path=first.path.with_name("x")), *rest))
+    with pytest.raises(TrainingError, match=r"other settings \(the training images\)"):
+        run(CONFIG, (renamed, data[1]), uninterrupted[1], resume=True)
 
 
 def test_where_it_computes_may_change(uninterrupted, data):

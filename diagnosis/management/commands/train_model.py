@@ -1,11 +1,16 @@
 """Train a model and write its artifact."""
 
 import dataclasses
+import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
+
+if TYPE_CHECKING:
+    from ml.configuration import TrainingConfig
+    from ml.pipeline import Source
 
 KEPT = "Finished epochs are kept; go on with --resume."
 NUMBERS = {
@@ -49,7 +54,19 @@ class Command(BaseCommand):
         parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
         parser.add_argument("--resume", action="store_true", help="Go on with a stopped training.")
         parser.add_argument(
-            "--activate", action="store_true", help="Make it the model of this installation."
+            "--include-reviews",
+            action="store_true",
+            help="Train also on the images of this installation that people reviewed as "
+            "parasitized or uninfected, where their standing reviews agree. They are added to the "
+            "training part only. With no such image it stops before training; with --resume they "
+            "must be the same ones.",
+        )
+        parser.add_argument(
+            "--activate",
+            action="store_true",
+            help="Make it the model of this installation, unless it is worse than the active one "
+            "on the validation slides. Either way the last line says which, it is registered, and "
+            "the exit status is 0; scripts look for 'stays inactive' in it.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -61,25 +78,27 @@ class Command(BaseCommand):
             raise CommandError(
                 "--folds measures and makes no model to --activate: use one of them."
             )
-        if options["activate"]:
-            self._require_database()
+        for flag in ("include_reviews", "activate"):
+            if options[flag]:
+                self._require_database(f"--{flag.replace('_', '-')}")
         with Progress() as progress:
             self._build(options, progress.listener())
         self._report(options["output"])
         if options["activate"]:
-            self._activate(options["output"])
+            self._activate(options)
 
-    def _require_database(self) -> None:
+    def _require_database(self, flag: str) -> None:
         """Before the training rather than after it."""
         from django.db import DatabaseError
 
-        from diagnosis.models import ModelVersion
+        from diagnosis.models import ModelVersion, Review
 
         try:
             ModelVersion.objects.exists()
+            Review.objects.exists()
         except DatabaseError as error:
             raise CommandError(
-                f"--activate needs the database of this installation, which is not ready "
+                f"{flag} needs the database of this installation, which is not ready "
                 f"({str(error).strip()}): run manage.py prepare first."
             ) from None
 
@@ -107,24 +126,22 @@ class Command(BaseCommand):
             raise CommandError(f"Stopped. {KEPT}", returncode=130) from None
 
     def _train(self, options: dict[str, Any], listener: Any) -> None:
-        from ml.configuration import TrainingConfig
-        from ml.datasets import read_slides
         from ml.folds import cross_validate
-        from ml.pipeline import Source, build
+        from ml.pipeline import build
 
-        known = {field.name for field in dataclasses.fields(TrainingConfig)}
-        config = TrainingConfig(**{k: v for k, v in options.items() if k in known})
-        holdout = options["holdout_slides"]
-        slides = frozenset(read_slides(holdout)) if holdout else frozenset()
-        source = Source(options["data"], options["groups"])
+        config, source = _config(options), _source(options)
         output, resume = options["output"], options["resume"]
-        if folds := options["folds"]:
-            unused = dataclasses.replace(source, unused=slides)
-            only = options["only_folds"]
-            cross_validate(config, unused, output, folds, only, resume, listener)
-        else:
-            test = dataclasses.replace(source, test=slides)
-            build(config, test, output, resume, listener)
+        with tempfile.TemporaryDirectory(prefix="reviewed-") as folder:
+            if options["include_reviews"]:
+                from diagnosis.learning import reviewed_examples
+
+                reviewed = tuple(reviewed_examples(Path(folder), listener.on_warning))
+                source = dataclasses.replace(source, reviewed=reviewed)
+            if folds := options["folds"]:
+                only = options["only_folds"]
+                cross_validate(config, source, output, folds, only, resume, listener)
+            else:
+                build(config, source, output, resume, listener)
 
     def _report(self, output: Path) -> None:
         from ml.artifact import read_metrics
@@ -139,8 +156,35 @@ class Command(BaseCommand):
                 self.stdout.write(f"\n{part.capitalize()} slides\n\n{report(metrics[part])}")
         self.stdout.write(f"\nAll figures and plots are in {output}.")
 
-    def _activate(self, output: Path) -> None:
-        from diagnosis.registry import register
+    def _activate(self, options: dict[str, Any]) -> None:
+        from diagnosis.gate import admit
+        from ml.pipeline import divide
 
-        version = register(output, activate=True, reason="Trained with --activate.")
-        self.stdout.write(f"{version.name} is now the active model of this installation.")
+        try:
+            _, validation, _ = divide(_config(options), _source(options))
+            self.stdout.write(f"\n{admit(options['output'], validation)}")
+        except KeyboardInterrupt:
+            raise CommandError(
+                f"Stopped before it was activated. The model is in {options['output']}.",
+                returncode=130,
+            ) from None
+
+
+def _config(options: dict[str, Any]) -> "TrainingConfig":
+    from ml.configuration import TrainingConfig
+
+    known = {field.name for field in dataclasses.fields(TrainingConfig)}
+    return TrainingConfig(**{k: v for k, v in options.items() if k in known})
+
+
+def _source(options: dict[str, Any]) -> "Source":
+    """The folder; slides held out are reported on, or left out where each fold has its own."""
+    from ml.datasets import read_slides
+    from ml.pipeline import Source
+
+    holdout = options["holdout_slides"]
+    slides = frozenset(read_slides(holdout)) if holdout else frozenset()
+    source = Source(options["data"], options["groups"])
+    if options["folds"]:
+        return dataclasses.replace(source, unused=slides)
+    return dataclasses.replace(source, test=slides)
