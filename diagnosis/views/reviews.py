@@ -38,10 +38,11 @@ def image_review(request: Asked, pk: UUID) -> HttpResponse:
 def image_review_undo(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image_to_review(request.user, pk)
     reviews.take_back(image, request.user)
-    return _answered(request, image, f"Your review of {image.name} is taken back.")
+    said = f"Your review of {image.name} is taken back."
+    return _answered(request, image, said, undone=True)
 
 
-def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
+def _answered(request: Asked, image: SmearImage, said: str, undone: bool = False) -> HttpResponse:
     """The card alone and what is counted above it, or for a plain form the whole page."""
     if not request.headers.get("HX-Request"):
         messages.success(request, said)
@@ -52,6 +53,7 @@ def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
         "may_review": True,
         "said": said,
         "again": True,
+        "undone": undone,  # the button that was pressed is gone: the keyboard goes on beside it
         **gallery.summary(image.slide, request.GET.get("show", "")),
     }
     return render(request, "diagnosis/card_again.html", context)

@@ -61,10 +61,11 @@ results.addEventListener("click", (event) => {
   }
 });
 
-document.body.addEventListener("htmx:after:swap", () => {
+document.addEventListener("htmx:after:swap", () => {
   showAll();
   if (all) cells().filter((cell) => !isOn(cell.querySelector("[data-heat]"))).forEach((cell) => toggle(cell, true));
-  if (viewer.open && open?.isConnected) describe();
+  open = open && document.getElementById(open.id);
+  if (viewer.open && open) describe();
 });
 
 function show(cell) {
@@ -81,11 +82,22 @@ function describe() {
   const list = cells();
   const index = list.indexOf(open);
   part("place").textContent = `${index + 1} of ${list.length} · ${open.querySelector(".cell-name").textContent}`;
-  part("side").replaceChildren(open.querySelector(".cell-body").cloneNode(true));
+  fillSide();
   part("previous").disabled = index <= 0;
   part("next").disabled = index === list.length - 1;
   part("viewer-heat").disabled = !mapOf(open);
   layMap(isOn(part("viewer-heat")));
+}
+
+// A copy of what the card says: its forms work here too, and answer into the card.
+function fillSide() {
+  const focused = part("side").contains(document.activeElement) && document.activeElement;
+  const body = open.querySelector(".cell-body").cloneNode(true);
+  for (const named of body.querySelectorAll("[id]")) named.removeAttribute("id");
+  part("side").replaceChildren(body);
+  htmx.process(body);
+  const same = focused?.value && body.querySelector(`button[value="${focused.value}"]`);
+  if (focused) (same || body.querySelector("button[name=label]") || part("close")).focus();
 }
 
 function layMap(on) {
@@ -105,6 +117,7 @@ part("close").addEventListener("click", () => viewer.close());
 part("viewer-heat").addEventListener("click", () => layMap(!isOn(part("viewer-heat"))));
 
 viewer.addEventListener("keydown", (event) => {
+  if (event.target.matches("input")) return;
   if (event.key === "ArrowLeft") step(-1);
   else if (event.key === "ArrowRight") step(1);
   else if (event.key.toLowerCase() === "h" && mapOf(open)) layMap(!isOn(part("viewer-heat")));
