@@ -10,7 +10,8 @@ from ml.datasets import DataError, Example
 from . import registry
 from .models import ModelVersion
 
-BY_HAND = "An administrator of the site can make it active all the same, under model versions."
+TRAINED = "Trained with --activate."
+BY_HAND = "An administrator of the site can make it active all the same, on the model's page."
 
 
 def admit(output: Path, validation: Sequence[Example]) -> str:
@@ -18,7 +19,7 @@ def admit(output: Path, validation: Sequence[Example]) -> str:
     active = ModelVersion.objects.filter(is_active=True).first()
     version = registry.register(output)
     if active is None:
-        registry.activate(version)
+        registry.activate(version, TRAINED)
         return f"{version.name} is now the active model of this installation."
     try:
         found = _compare(output, active, validation)
@@ -32,7 +33,7 @@ def admit(output: Path, validation: Sequence[Example]) -> str:
             f"{version.name} stays inactive: it is worse than the active model {active.name} "
             f"{found} {_rule()} {BY_HAND}"
         )
-    registry.activate(version)
+    registry.activate(version, TRAINED)
     return (
         f"{version.name} is now the active model of this installation: it is not worse than "
         f"{active.name} {found}"

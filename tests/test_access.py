@@ -1,14 +1,14 @@
 import uuid
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, Permission
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from diagnosis import access
 from diagnosis.models import Role
-from tests.people import join, laboratory_of
-from tests.readings import new_image, new_slide
+from tests.people import join, laboratory_of, person
+from tests.readings import active_model, another_model, new_image, new_slide
 
 pytestmark = pytest.mark.django_db
 
@@ -122,3 +122,31 @@ def test_a_role_in_another_laboratory_counts_for_nothing(laboratory):
     laboratory.memberships.create(user=eve, role=Role.TECHNICIAN)
     with pytest.raises(PermissionDenied):
         access.get_laboratory(eve, laboratory.pk, Role.ADMINISTRATOR)
+
+
+def test_models_are_seen_by_everyone_who_signed_in(laboratory, outsiders):
+    anonymous, eve, closed = outsiders
+    versions = {active_model(), another_model()}
+    for user in (laboratory.memberships.get(role=Role.ADMINISTRATOR).user, eve):
+        assert set(access.versions_for(user)) == versions
+    for user in (anonymous, closed):
+        assert not access.versions_for(user)
+        with pytest.raises(Http404):
+            access.get_version(user, active_model().pk)
+
+
+def test_models_are_changed_by_operators_of_the_site_alone(laboratory, outsiders):
+    permission = Permission.objects.get(codename="change_modelversion")
+    trusted, visitor = person("trusted", is_staff=True), person("visitor")
+    for user in (trusted, visitor):
+        user.user_permissions.add(permission)
+    closed = person("closed", is_staff=True, is_superuser=True, is_active=False)
+    administrator = laboratory.memberships.get(role=Role.ADMINISTRATOR).user
+    version = active_model()
+    for user in (person("root", is_staff=True, is_superuser=True), trusted):
+        assert access.get_version(user, version.pk, to_change=True) == version
+    refused = [administrator, visitor, closed, person("staff", is_staff=True), *outsiders]
+    for user in refused:
+        assert not access.is_operator(user)
+        with pytest.raises(Http404):
+            access.get_version(user, version.pk, to_change=True)

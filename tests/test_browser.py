@@ -25,6 +25,8 @@ EXPECTED = re.compile(
     r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 404|Failed to fetch"
 )
 ASKING = re.compile("every")
+MODELS = ("/model/", "/model/versions/1/", "/model/compare/?one=1&other=2")
+"""The shipped version is the first, the one of these tests the second."""
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +280,7 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         assert violations(page) == []
         page.locator(".cell .photo").first.click()
         assert violations(page) == []
-        for address in ("/slides/", "/slides/?q=nowhere", "/slides/new/", "/model/", "/nowhere/"):
+        for address in ("/slides/", "/slides/?q=nowhere", "/slides/new/", "/nowhere/", *MODELS):
             page.goto(address)
             assert violations(page) == []
     with chromium.new_context(**options, bypass_csp=True) as context:
@@ -312,6 +314,6 @@ def test_nothing_scrolls_sideways(open_page, ada, tmp_path, viewport):
     page.get_by_role("button", name="Upload").click()
     expect(page.locator(".cell:not(.waiting)")).to_have_count(1)
     assert has_no_sideways_scroll(page)
-    for address in ("/slides/", "/model/", "/laboratories/", "/accounts/password/change/"):
+    for address in ("/slides/", "/laboratories/", "/accounts/password/change/", *MODELS):
         page.goto(address)
         assert has_no_sideways_scroll(page), address

@@ -70,18 +70,21 @@ def test_progress_and_figures_are_printed(training_run):
 
 def test_an_activated_model_is_the_one_of_the_installation(training_run):
     assert "model is now the active model of this installation." in training_run.finished.stdout
+    fingerprint = read_manifest(training_run.artifact).fingerprint
     with sqlite3.connect(training_run.var / "db.sqlite3") as database:
         rows = database.execute(
             "SELECT name, fingerprint, path, is_active FROM diagnosis_modelversion"
         ).fetchall()
-    fingerprint = read_manifest(training_run.artifact).fingerprint
+        deeds = database.execute("SELECT who, reason FROM diagnosis_activation").fetchall()
     assert rows == [("model", fingerprint, str(training_run.artifact), 1)]
+    assert deeds == [("command line", "Trained with --activate.")]
 
 
 @pytest.mark.django_db
-def test_a_database_that_is_not_ready_is_said_before_training(cells, tmp_path):
+@pytest.mark.parametrize("table", ["modelversion", "activation"])
+def test_a_database_that_is_not_ready_is_said_before_training(table, cells, tmp_path):
     with connection.cursor() as cursor:  # undone with the test's transaction
-        cursor.execute("ALTER TABLE diagnosis_modelversion RENAME TO elsewhere")
+        cursor.execute(f"ALTER TABLE diagnosis_{table} RENAME TO elsewhere")
     with pytest.raises(CommandError, match=r"--activate needs the database.*manage\.py prepare"):
         train(cells, tmp_path / "out", "--activate")
     assert not (tmp_path / "out.training").exists()
@@ -217,7 +220,7 @@ def small_disk(tmp_path):
     """It has room for one checkpoint and not for a second beside it."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root may mount the small disk that is to be filled")
     yield folder

@@ -91,11 +91,11 @@ class Command(BaseCommand):
         """Before the training rather than after it."""
         from django.db import DatabaseError
 
-        from diagnosis.models import ModelVersion, Review
+        from diagnosis.models import Activation, ModelVersion, Review
 
         try:
-            ModelVersion.objects.exists()
-            Review.objects.exists()
+            for needed in (ModelVersion, Activation, Review):
+                needed.objects.exists()
         except DatabaseError as error:
             raise CommandError(
                 f"{flag} needs the database of this installation, which is not ready "
