@@ -45,8 +45,11 @@ class Measured:
         return {name: self._where(np.array(self.folds) == name).figures() for name in names}
 
     def without(self, files: Set[str]) -> "Measured":
-        """All but the named files; DataError where nothing is left."""
-        kept = np.array([name not in files for name in self.files])
+        """All but the named files, in whatever format; DataError where that is none or all."""
+        names = {Path(name).stem for name in files}
+        kept = np.array([Path(name).stem not in names for name in self.files])
+        if kept.all():
+            raise DataError("None of the listed files is among these cells.")
         if not kept.any():
             raise DataError("Nothing is left once the listed files are set aside.")
         return self._where(kept)

@@ -144,7 +144,7 @@ def test_listed_cells_are_set_aside_in_a_second_report(tmp_path):
     path, suspects = tmp_path / "predictions.csv", tmp_path / "suspects.csv"
     rows = [f"{n}.png,C{n % 4},{n % 2},{1 - n % 2 if n < 3 else n % 2}" for n in range(16)]
     path.write_text("\n".join(["file,slide,truth,probability", *rows]))
-    suspects.write_text("file\n0.png\n1.png\n2.png\nnot-here.png\n")
+    suspects.write_text("file\n0.png\n1.avif\n2.png\nnot-here.png\n")
     out, _ = evaluate(
         *("--predictions", path, "--set-aside", suspects, "--output", tmp_path / "out")
     )
@@ -167,3 +167,15 @@ def test_a_file_that_holds_no_predictions_is_said(tmp_path, text, sentence):
     (tmp_path / "predictions.csv").write_text(text)
     with pytest.raises(CommandError, match=sentence):
         evaluate("--predictions", tmp_path / "predictions.csv")
+
+
+@pytest.mark.parametrize(
+    ("listed", "sentence"),
+    [("file\nc.png\n", "None of the listed files"), ("a.png\nb.png\n", "Nothing is left")],
+)
+def test_a_list_that_sets_none_or_all_aside_is_said(tmp_path, listed, sentence):
+    path, suspects = tmp_path / "predictions.csv", tmp_path / "suspects.csv"
+    path.write_text("file,slide,truth,probability\na.png,C1,1,1\nb.png,C2,0,0\n")
+    suspects.write_text(listed)
+    with pytest.raises(CommandError, match=sentence):
+        evaluate("--predictions", path, "--set-aside", suspects)
