@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from . import current, intake, registry, tasks, verdict
-from .models import PENDING_STATES, ModelVersion, Prediction, Slide, State
+from .models import PENDING_STATES, READ_STATES, ModelVersion, Prediction, Slide, State
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def analyse_again(slide: Slide) -> int:
 
 def _queue(slide: Slide, version: ModelVersion, rows: Iterable[Prediction]) -> list[int]:
     """The ids of what has to be read."""
-    images = {row.image_id for row in rows if row.state in current.READ}
+    images = {row.image_id for row in rows if row.state in READ_STATES}
     known = slide.predictions.filter(model=version, image__in=images)
     current.take_over(list(known.values_list("pk", flat=True)))
     never = [row.pk for row in rows if row.state == State.FAILED]

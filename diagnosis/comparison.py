@@ -44,11 +44,7 @@ def _sides(one: ModelVersion, other: ModelVersion) -> tuple[Side, Side]:
     if shared := [name for name in first if name in second]:
         name = shared[0]
         return Side(one, name, first[name]), Side(other, name, second[name])
-    return Side(one, *_any(first)), Side(other, *_any(second))
-
-
-def _any(parts: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    return next(iter(parts.items()), ("", {}))
+    return Side(one, *figures.measured(one)), Side(other, *figures.measured(other))
 
 
 def ground(one: Side, other: Side) -> str:

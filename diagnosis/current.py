@@ -5,9 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from .models import Prediction, Slide, State
-
-READ = (State.DONE, State.REJECTED)
+from .models import READ_STATES, Prediction, Slide
 
 
 def lock(slide_ids: Collection[UUID]) -> None:
@@ -26,7 +24,7 @@ def take_over(prediction_ids: Collection[int]) -> None:
 def _take_over(prediction_ids: Collection[int]) -> None:
     asked = Prediction.objects.filter(pk__in=prediction_ids, is_current=False)
     lock(set(asked.values_list("slide", flat=True)))
-    read = asked.filter(state__in=READ, model__is_active=True)
+    read = asked.filter(state__in=READ_STATES, model__is_active=True)
     images = dict(read.values_list("image", "pk"))
     former = Prediction.objects.filter(image__in=list(images), is_current=True)
     former.update(is_current=False)

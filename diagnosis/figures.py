@@ -48,7 +48,7 @@ class Value(NamedTuple):
 
 
 def of(version: ModelVersion) -> dict[str, Any]:
-    metrics, held_out = measured(version.metrics)
+    held_out, metrics = measured(version)
     missing = registry.absence(version)
     band = registry.band_of(version)
     return {
@@ -69,18 +69,16 @@ def of(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def measured(metrics: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The figures themselves, which may lie under the name of the slides they were measured on."""
-    if "accuracy" in metrics:
-        return metrics, ""
-    return next(((metrics[name], name) for name in SETS if metrics.get(name)), ({}, ""))
-
-
 def parts(version: ModelVersion) -> dict[str, dict[str, Any]]:
     """The figures by the name of the slides they were measured on, those of test slides first."""
     if "accuracy" in version.metrics:
         return {"": version.metrics}
     return {name: version.metrics[name] for name in SETS if version.metrics.get(name)}
+
+
+def measured(version: ModelVersion) -> tuple[str, dict[str, Any]]:
+    """The first of them, by its name; both are empty where there are none."""
+    return next(iter(parts(version).items()), ("", {}))
 
 
 def table(columns: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[Value]]]:
@@ -91,7 +89,7 @@ def table(columns: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[Value]
 
 def row(version: ModelVersion) -> dict[str, Any]:
     """A version among others."""
-    metrics, held_out = measured(version.metrics)
+    held_out, metrics = measured(version)
     since = version.activations.first() if version.is_active else None
     return {
         "version": version,

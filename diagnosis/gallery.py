@@ -8,14 +8,14 @@ from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, Whe
 from django.utils import timezone
 
 from . import again, reviews, verdict
-from .models import PENDING_STATES, Decision, Prediction, Slide, SmearImage, State
+from .models import PENDING_STATES, READ_STATES, Decision, Prediction, Slide, SmearImage, State
 
 PER_PAGE = 60
 
 
 def _counts_as(decision: str) -> Q:
     """As verdict.outcome: what people said together, or what the model did."""
-    by_people = Q(image__reviewed=decision, state__in=verdict.READ)
+    by_people = Q(image__reviewed=decision, state__in=READ_STATES)
     return by_people | Q(image__reviewed="", state=State.DONE, decision=decision)
 
 
@@ -52,7 +52,7 @@ def answer(prediction: Prediction) -> str:
 
 def is_read(prediction: Prediction) -> bool:
     """There is an answer that a person can agree with or overrule."""
-    return prediction.state in verdict.READ
+    return prediction.state in READ_STATES
 
 
 def predictions(slide: Slide, show: str, order: str) -> QuerySet[Prediction]:

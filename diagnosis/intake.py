@@ -20,7 +20,7 @@ from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
 from . import current, registry, tasks, verdict
-from .models import Decision, Kind, ModelVersion, Prediction, Slide, SmearImage, State
+from .models import READ_STATES, Decision, Kind, ModelVersion, Prediction, Slide, SmearImage, State
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Upload:
     def _prediction(self, image: SmearImage) -> Prediction:
         row = Prediction(image=image, slide=self.slide, model=self.model, sent_at=timezone.now())
         for earlier in self.elsewhere.get(image.sha256, ()):
-            if earlier.state in current.READ and earlier.model_id == self.model.pk:
+            if earlier.state in READ_STATES and earlier.model_id == self.model.pk:
                 for name in REPEATED:
                     setattr(row, name, getattr(earlier, name))
                 row.same_as_id = earlier.same_as_id or earlier.pk

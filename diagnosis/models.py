@@ -315,6 +315,8 @@ class State(models.TextChoices):
 
 
 PENDING_STATES = (State.QUEUED, State.RUNNING)
+READ_STATES = (State.DONE, State.REJECTED)
+"""The model has answered: it may count, be repeated, agreed with or overruled."""
 
 
 class Label(models.TextChoices):

@@ -12,7 +12,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from . import verdict
-from .models import Decision, Opinion, Prediction, Review, SmearImage
+from .models import READ_STATES, Decision, Opinion, Prediction, Review, SmearImage
 
 
 class NothingToReview(ValueError):
@@ -73,7 +73,7 @@ def _locked(image: SmearImage) -> SmearImage:
 
 
 def _prediction(image: SmearImage, seen: int | None) -> Prediction:
-    read = image.predictions.filter(state__in=verdict.READ)
+    read = image.predictions.filter(state__in=READ_STATES)
     prediction = read.filter(pk=seen).first() if seen else None
     prediction = prediction or read.filter(is_current=True).first()
     if prediction is None:

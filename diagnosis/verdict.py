@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count
 
-from .models import Decision, Prediction, Slide, State
+from .models import READ_STATES, Decision, Prediction, Slide, State
 
 RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
 TRAINED_ON = "Trained on P. falciparum."
@@ -96,8 +96,6 @@ class Tally:
 
 CHANGED_AT_ONCE = 100
 COUNTS = [field.name for field in fields(Tally) if field.name not in ("total", "reviewed")]
-READ = (State.DONE, State.REJECTED)
-"""The model has answered, so there is something that a person can agree with or overrule."""
 
 
 def _counted(number: int, noun: str) -> str:
@@ -141,14 +139,14 @@ def _count(slide_ids: Iterable[UUID]) -> dict[UUID, Tally]:
     groups = found.order_by().values_list("slide", "state", "decision", "image__reviewed")
     for slide, state, decision, reviewed, number in groups.annotate(n=Count("*")):
         counts[slide][outcome(state, decision, reviewed)] += number
-        counts[slide]["reviewed"] += number if state in READ and reviewed else 0
+        counts[slide]["reviewed"] += number if state in READ_STATES and reviewed else 0
         counts[slide]["total"] += number
     return {slide: Tally(**numbers) for slide, numbers in counts.items()}
 
 
 def outcome(state: str, decision: str, reviewed: str) -> str:
     """What an image counts as; `reviewed` is what its standing reviews say together, or empty."""
-    if state in READ and reviewed:
+    if state in READ_STATES and reviewed:
         return reviewed
     if state == State.DONE:
         return decision

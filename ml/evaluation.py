@@ -22,6 +22,7 @@ FIGURES = (
     "coverage",
     "accuracy_when_confident",
 )
+FOLD_FIGURES = ("accuracy", "auc", "sensitivity", "specificity", "f1", "mcc", "ece", "brier")
 AT_SPECIFICITY = "sensitivity_at_specificity"
 DIGITS = 6  # beyond them sums differ from one processor to the next
 BY_IMAGE = (
@@ -178,9 +179,6 @@ def report(result: dict[str, Any]) -> str:
     if result["note"]:
         parts.append(result["note"])
     return "\n\n".join(parts) + "\n"
-
-
-FOLD_FIGURES = ("accuracy", "auc", "sensitivity", "specificity", "f1", "mcc", "ece", "brier")
 
 
 def report_folds(folds: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from diagnosis import reviews, verdict
-from diagnosis.models import Prediction, State
+from diagnosis.models import READ_STATES, Prediction, State
 from diagnosis.verdict import ALARM, NOT_NEGATIVE, Tally
 from tests.people import laboratory_of
 from tests.readings import failed, new_slide, read, waiting
@@ -119,7 +119,7 @@ class TestCounting:
 
     def test_what_people_said_counts_before_the_model(self, slide):
         ada = slide.laboratory.members.get()
-        for prediction in slide.predictions.filter(state__in=verdict.READ):
+        for prediction in slide.predictions.filter(state__in=READ_STATES):
             reviews.say(prediction.image, ada, "parasitized")
         expected = Tally(8, parasitized=5, failed=1, pending=2, reviewed=5)
         assert verdict.tally(slide) == expected
