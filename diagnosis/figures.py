@@ -23,7 +23,14 @@ FIGURES = {
     "auc": ("AUC", "ranking of parasitized over uninfected"),
 }
 SETS = ("test", "validation")
-SHARES = {"accuracy", "sensitivity", "specificity", "coverage", "accuracy_when_confident"}
+SHARES = {
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "coverage",
+    "accuracy_when_confident",
+    "rejected",
+}
 PLOTS = {
     "roc.png": "How sensitivity is paid for with specificity",
     "reliability.png": "Probabilities against what was true",

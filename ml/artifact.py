@@ -12,11 +12,13 @@ from typing import Any
 
 from ml.decisions import Thresholds
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
 MANIFEST = "manifest.json"
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
 PROBE = "probe.npz"
+REJECTION = "rejection.npz"
 METRICS = "metrics.json"
 HISTORY = "history.csv"
 CARD = "card.md"
@@ -43,6 +45,8 @@ class Manifest:
     """Of the training: fingerprint, numbers of images and slides, the validation slides."""
     training: dict[str, Any]
     """The training configuration."""
+    cell_colour: tuple[int, ...] | None = None
+    """What a cell's body is brought to before the network sees it (since format 2)."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every other file of the artifact."""
     format: int = FORMAT
@@ -70,10 +74,12 @@ def read_manifest(path: Path) -> Manifest:
 
 def _manifest(path: Path, values: Any, fingerprint: str) -> Manifest:
     version = values.get("format") if isinstance(values, dict) else None
-    if version != FORMAT:
+    if version not in READABLE:
         raise ArtifactError(
-            f"The model in {path} has format {version}; this installation reads format {FORMAT}."
+            f"The model in {path} has format {version}; "
+            f"this installation reads formats up to {FORMAT}."
         )
+    colour = values.get("cell_colour")
     try:
         return Manifest(
             **values
@@ -82,6 +88,7 @@ def _manifest(path: Path, values: Any, fingerprint: str) -> Manifest:
                 "classes": tuple(values["classes"]),
                 "mean": tuple(values["mean"]),
                 "std": tuple(values["std"]),
+                "cell_colour": colour and tuple(colour),
                 "fingerprint": fingerprint,
             }
         )

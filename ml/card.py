@@ -16,6 +16,7 @@ FIGURES = {
     "brier": "Brier score",
     "coverage": "Share with a confident decision",
     "accuracy_when_confident": "Accuracy where confident",
+    "rejected": "Share rejected as no red cell (counted as errors)",
 }
 
 
@@ -47,7 +48,8 @@ _LIMITS = """\
 - NIH cells have a background painted black. Part of the backgrounds is painted in light colours
   in training so that ordinary crops work too; no figure above was measured on such crops.
 - Gametocytes are not told apart from other parasites.
-- A picture of something else also gets a label. Whole fields are not read.
+- What is no red cell is rejected by what it looks like, not by knowing what it is: some of it
+  passes. Whole fields are not read.
 - The activation map is coarse (a thirty-second of the input's side): it shows in which quarter of
   a cell the evidence lies, not the outline of a parasite."""
 

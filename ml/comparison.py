@@ -73,7 +73,7 @@ def compare_models(new: Path, active: Path, examples: Sequence[Example]) -> Comp
 
 def _judged(folder: Path, examples: Sequence[Example]) -> tuple[Manifest, Measured]:
     predictor = Predictor.load_checked(folder, ENGINE)
-    pixels = load(examples, predictor.manifest.image_size, threads=cores())
+    pixels = load(examples, predictor.manifest, threads=cores())
     return predictor.manifest, measure(predictor, pixels)
 
 
@@ -84,7 +84,7 @@ def compare(new: Measured, active: Measured, note: str = "") -> Comparison:
     clusters = new.slides if new.slides is not None else tuple(map(str, range(len(new.files))))
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     truth = new.truth.astype(bool)
-    samples = [Sample(m.probability, truth, cluster, NO_BAND) for m in (new, active)]
+    samples = [Sample(m.probability, truth, cluster, NO_BAND, m.rejected) for m in (new, active)]
     differences = tuple(_difference(figure, *samples) for figure in MARGINS)
     slides = len(names) if new.slides is not None else None
     return Comparison(len(truth), slides, differences, note)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ml.augmentation import Augmentation
-from ml.images import IMAGENET_MEAN, IMAGENET_STD
+from ml.images import CELL_COLOUR, IMAGENET_MEAN, IMAGENET_STD
 
 PEAK_FROM_RANDOM, PEAK_FINE_TUNING = 0.05, 0.01
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -14,6 +14,7 @@ LIMITS = {
     "batch_size": (2, 4096),
     "learning_rate": (1e-9, 100),
     "validation_share": (0.01, 0.9),
+    "others": (1, 10**7),
 }
 
 
@@ -28,6 +29,8 @@ class TrainingConfig:
     epochs: int = 14
     weights: str = "imagenet"
     image_size: int = 128
+    cell_colour: tuple[int, int, int] | None = CELL_COLOUR
+    """What each cell's body is brought to before the network sees it; None leaves colours alone."""
     batch_size: int = 64
     learning_rate: float | None = None
     """Peak of the one-cycle schedule; by default 0.05 from random weights, else 0.01."""
@@ -37,6 +40,8 @@ class TrainingConfig:
     averaging: float = 0.998
     """Of the running average of weights: what each step keeps of it (500 steps' memory)."""
     validation_share: float = 0.15
+    others: int = 4000
+    """How many cells of each other laboratory an epoch takes, both classes alike."""
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"

@@ -5,16 +5,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from ml.images import UnreadableImage, read_image, resized
+from ml.images import InputForm, UnreadableImage, prepared, read_image
 
 CLASSES = ("uninfected", "parasitized")
 FOLDERS = {"uninfected": "Uninfected", "parasitized": "Parasitized"}
+OTHER = "Other"
+"""Beside them, in a folder of another laboratory: pictures of what is no red cell."""
 IGNORED_NAMES = {"thumbs.db", "desktop.ini"}
 SLIDE_NAME = re.compile(r"^(C\d+)")
 UNREADABLE_SHARE = 0.1
@@ -31,6 +33,8 @@ class Example:
     slide: str | None
     reviewed: bool = False
     """Labelled by people at work with the model, not by those who made the data set."""
+    origin: str = ""
+    """The folder of another laboratory's cells that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,50 @@ def is_ignored(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in IGNORED_NAMES
 
 
-def find_examples(folder: Path, groups: Path | None = None) -> list[Example]:
+def find_examples(
+    folder: Path, groups: Path | None = None, classes: Sequence[str] = CLASSES
+) -> list[Example]:
     """The cells below `Parasitized/` and `Uninfected/`, sorted, with the slide of each.
 
     A file's slide is the start of its name (`C100P61...` is slide C100), or what `groups`, a CSV
-    of file name and slide, says.
+    of file name and slide, says. DataError where one of the `classes` has no images.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
     slides = read_groups(groups) if groups else None
     examples: list[Example] = []
-    for label, name in enumerate(CLASSES):
+    for name in classes:
         files = _files_below(_class_folder(folder, FOLDERS[name]))
         if not files:
             raise DataError(f"{folder / FOLDERS[name]} holds no images.")
+        label = CLASSES.index(name)
         examples += [Example(path, label, slide_of(path, slides)) for path in files]
     if groups and not any(example.slide for example in examples):
         raise DataError(f"The grouping {groups} names none of the images in {folder}.")
     return examples
+
+
+def find_others(folder: Path) -> list[Example]:
+    """Cells of another laboratory, which may have one class only; their slides do not matter."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    present = [name for name in CLASSES if _has_class(folder, FOLDERS[name])]
+    examples = find_examples(folder, classes=present or CLASSES)
+    return [replace(example, slide=None, origin=str(folder)) for example in examples]
+
+
+def find_no_cells(folder: Path) -> list[Example]:
+    """Pictures of what is no red cell, in `Other/` of another laboratory's folder, if it is there.
+
+    They have no label that means anything.
+    """
+    present = _has_class(folder, OTHER)
+    files = _files_below(_class_folder(folder, OTHER)) if present else []
+    return [Example(path, 0, None, origin=str(folder)) for path in files]
+
+
+def _has_class(folder: Path, name: str) -> bool:
+    return any(child.is_dir() and child.name.lower() == name.lower() for child in folder.iterdir())
 
 
 def _class_folder(folder: Path, name: str) -> Path:
@@ -199,7 +229,7 @@ def fingerprint(examples: Iterable[Example]) -> str:
 
 def load(
     examples: Sequence[Example],
-    size: int,
+    form: InputForm,
     progress: Callable[[int, int], None] = lambda done, total: None,
     threads: int = 4,
 ) -> Pixels:
@@ -207,12 +237,13 @@ def load(
 
     Files that cannot be read are left out and listed; DataError when they are more than a tenth.
     """
-    images = np.empty((len(examples), size, size, 3), np.uint8)
+    images = np.empty((len(examples), form.image_size, form.image_size, 3), np.uint8)
     failures: dict[int, str] = {}
 
     def decode(index: int) -> None:
         try:
-            images[index] = resized(read_image(examples[index].path, formats=None), size)
+            image = read_image(examples[index].path, formats=None)
+            images[index] = prepared(image, form)
         except UnreadableImage as error:
             failures[index] = str(error)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 PARASITIZED = "parasitized"
 UNINFECTED = "uninfected"
 UNCERTAIN = "uncertain"
+REJECTED = "rejected"
 LABEL_THRESHOLD = 0.5
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,7 +14,15 @@ from ml.artifact import ONNX, WEIGHTS, ArtifactError
 ENGINES = ("auto", "onnxruntime", "torch", "openvino")
 GPU_DEVICE = Path("/dev/nvidia0")
 
-Output = tuple[np.ndarray, np.ndarray]
+OUTPUTS = ("logits", "activation", "features")
+
+
+class Output(NamedTuple):
+    """logits (n, 2), activation (n, h, w), features (n, d); models of format 1 have no features."""
+
+    logits: np.ndarray
+    activation: np.ndarray
+    features: np.ndarray | None = None
 
 
 class Engine(Protocol):
@@ -22,7 +30,7 @@ class Engine(Protocol):
     """The file of the artifact that it reads."""
 
     def __call__(self, batch: np.ndarray) -> Output:
-        """float32 (n, 3, size, size) → logits (n, 2), activation (n, h, w)."""
+        """float32 (n, 3, size, size) → what the network says of each."""
 
 
 def load_engine(name: str, path: Path, threads: int | None = None) -> Engine:
@@ -76,10 +84,11 @@ class OnnxRuntime:
         self.session = onnxruntime.InferenceSession(
             str(path / ONNX), options, providers=["CPUExecutionProvider"]
         )
+        there = {output.name for output in self.session.get_outputs()}
+        self.outputs = [name for name in OUTPUTS if name in there]
 
     def __call__(self, batch: np.ndarray) -> Output:
-        logits, activation = self.session.run(["logits", "activation"], {"input": batch})
-        return logits, activation
+        return Output(*self.session.run(self.outputs, {"input": batch}))
 
 
 class Torch:
@@ -102,8 +111,8 @@ class Torch:
         with self.torch.inference_mode():
             tensor = self.torch.from_numpy(batch).to(self.device)
             tensor = tensor.contiguous(memory_format=self.torch.channels_last)
-            logits, activation = self.network(tensor)
-        return logits.float().cpu().numpy(), activation.float().cpu().numpy()
+            found = self.network(tensor)
+        return Output(*(value.float().cpu().numpy() for value in found))
 
 
 class OpenVino:
@@ -126,7 +135,7 @@ class OpenVino:
 
     def __call__(self, batch: np.ndarray) -> Output:
         result = self.model(batch)
-        return result["logits"], result["activation"]
+        return Output(*(result[name] for name in OUTPUTS[: len(result)]))
 
 
 def silence_openvino() -> None:

@@ -21,6 +21,7 @@ FIGURES = (
     "brier",
     "coverage",
     "accuracy_when_confident",
+    "rejected",
 )
 FOLD_FIGURES = ("accuracy", "auc", "sensitivity", "specificity", "f1", "mcc", "ece", "brier")
 AT_SPECIFICITY = "sensitivity_at_specificity"
@@ -39,12 +40,14 @@ def evaluate(
     thresholds: Thresholds,
     bootstrap: int = 2000,
     seed: int = 0,
+    rejected: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Figures, 95 % intervals and the slides one by one, ready for JSON.
 
     probability: n calibrated P(parasitized); truth: n of 0 and 1; slides: n names, or None.
     The label is parasitized where probability >= 0.5; `thresholds` only decide coverage and
-    accuracy_when_confident. What one class alone cannot define is None. Intervals are percentiles
+    accuracy_when_confident. A red cell that was `rejected` (n of bool) counts as labelled wrongly.
+    What one class alone cannot define is None. Intervals are percentiles
     of `bootstrap` draws of slides with replacement (cluster bootstrap, Field & Welsh 2007), ECE
     apart (see ml.metrics); draws in which a metric is undefined are left out of its interval.
 
@@ -52,8 +55,9 @@ def evaluate(
     """
     probabilities, labels = _checked(probability, truth, slides)
     names, cluster = _clusters(slides, len(labels))
-    sample = Sample(probabilities, labels, cluster, thresholds)
-    correct = (probabilities >= LABEL_THRESHOLD) == labels
+    lost = np.zeros(len(labels), bool) if rejected is None else np.asarray(rejected, bool)
+    sample = Sample(probabilities, labels, cluster, thresholds, lost)
+    correct = ((probabilities >= LABEL_THRESHOLD) == labels) & ~lost
     rows = _per_slide(names, cluster, labels, correct) if slides is not None else []
     return {
         "n": len(labels),

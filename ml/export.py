@@ -20,6 +20,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.metrics import roc_auc_score
 
+from ml.engines import OUTPUTS
 from ml.images import normalised
 from ml.network import CellNet
 
@@ -63,7 +64,7 @@ def export_int8(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> None:
-    """Write `network` as an int8 ONNX model with the outputs `logits` and `activation`.
+    """Write `network` as an int8 ONNX model with the network's outputs by name.
 
     The ranges of the activations are taken from `pixels`, uint8 (n, size, size, 3).
     """
@@ -107,7 +108,7 @@ def _export(network: CellNet, path: Path, size: int) -> None:
             (example,),
             str(path),
             input_names=["input"],
-            output_names=["logits", "activation"],
+            output_names=list(OUTPUTS),
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("n", min=1, max=4096)},),

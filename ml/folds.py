@@ -42,7 +42,7 @@ def cross_validate(
     dealt = fold_slides(examples, folds, config.seed)
     if unknown := set(only) - set(range(1, folds + 1)):
         raise DataError(f"There is no fold {min(unknown)}: they are numbered from 1 to {folds}.")
-    data = fingerprint([*examples, *source.reviewed])
+    data = fingerprint([*examples, *source.added()])
     for number in sorted(only) or range(1, folds + 1):
         recipe = _recipe(config, data, folds, dealt[number - 1])
         _fold(config, source, output, number, recipe, resume, listener)

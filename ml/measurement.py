@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ml.datasets import DataError, Pixels, has_slides
-from ml.decisions import Thresholds
+from ml.decisions import REJECTED, Thresholds
 from ml.evaluation import evaluate
 from ml.predictor import Predictor
 
@@ -34,10 +34,14 @@ class Measured:
     truth: np.ndarray
     probability: np.ndarray
     folds: tuple[str, ...] | None = None
+    rejected: np.ndarray | None = None
+    """Bool (n,): what was taken for no red cell; None where that was not asked."""
 
     def figures(self, thresholds: Thresholds = NO_BAND) -> dict[str, Any]:
         """As `ml.evaluation.evaluate`: figures with intervals by slide."""
-        return evaluate(self.probability, self.truth, self.slides, thresholds)
+        return evaluate(
+            self.probability, self.truth, self.slides, thresholds, rejected=self.rejected
+        )
 
     def by_fold(self) -> dict[str, dict[str, Any]]:
         """The figures of each fold; empty where there are no folds."""
@@ -59,29 +63,33 @@ class Measured:
             return names and tuple(n for n, kept in zip(names, mask, strict=True) if kept)
 
         files, slides, folds = some(self.files) or (), some(self.slides), some(self.folds)
-        return Measured(files, slides, self.truth[mask], self.probability[mask], folds)
+        rejected = None if self.rejected is None else self.rejected[mask]
+        return Measured(files, slides, self.truth[mask], self.probability[mask], folds, rejected)
 
 
 def measure(predictor: Predictor, pixels: Pixels) -> Measured:
     """What a model says of labelled cells."""
-    logits = predictor.logits(pixels.images)
+    probability, rejected = predictor.judge(pixels.images)
     examples = pixels.examples
     return Measured(
         files=tuple(example.path.name for example in examples),
         slides=tuple(e.slide or "" for e in examples) if has_slides(examples) else None,
         truth=pixels.labels,
-        probability=Predictor.probabilities(logits, predictor.manifest.temperature),
+        probability=probability,
+        rejected=rejected,
     )
 
 
 def together(parts: Sequence[Measured]) -> Measured:
     """One after the other; they must agree on whether slides and folds are known."""
+    known = [part.rejected for part in parts if part.rejected is not None]
     return Measured(
         files=tuple(name for part in parts for name in part.files),
         slides=_joined([part.slides for part in parts]),
         truth=np.concatenate([part.truth for part in parts]),
         probability=np.concatenate([part.probability for part in parts]),
         folds=_joined([part.folds for part in parts]),
+        rejected=np.concatenate(known) if len(known) == len(parts) else None,
     )
 
 
@@ -91,19 +99,24 @@ def _joined(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
 
 
 def write_predictions(path: Path, measured: Measured) -> None:
-    """One row an image: file name, slide, truth (1 is parasitized), probability, and its fold."""
-    columns: list[Sequence[Any]] = [
-        measured.files,
-        measured.slides or [""] * len(measured.files),
-        measured.truth.tolist(),
-        [f"{value:.6f}" for value in measured.probability],
-    ]
+    """One row an image: file name, slide, truth (1 is parasitized), probability, and more.
+
+    Whether it was rejected (1) where that was asked, and its fold where there are folds.
+    """
+    columns: dict[str, Sequence[Any]] = {
+        "file": measured.files,
+        "slide": measured.slides or [""] * len(measured.files),
+        "truth": measured.truth.tolist(),
+        "probability": [f"{value:.6f}" for value in measured.probability],
+    }
+    if measured.rejected is not None:
+        columns[REJECTED] = measured.rejected.astype(int).tolist()
     if measured.folds is not None:
-        columns.append(measured.folds)
+        columns[FOLD] = measured.folds
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, FOLD][: len(columns)])
-        writer.writerows(zip(*columns, strict=True))
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def read_predictions(path: Path) -> Measured:
@@ -124,7 +137,8 @@ def read_predictions(path: Path) -> Measured:
     if twice:
         raise DataError(f"{path} holds {twice[0]} more than once.")
     folds = tuple(row[FOLD] for row in rows) if FOLD in rows[0] else None
-    return Measured(files, slides if all(slides) else None, truth, probability, folds)
+    rejected = np.array([row[REJECTED] == "1" for row in rows]) if REJECTED in rows[0] else None
+    return Measured(files, slides if all(slides) else None, truth, probability, folds, rejected)
 
 
 def read_files(path: Path) -> set[str]:

@@ -8,6 +8,7 @@ A metric without a meaning (sensitivity without parasitized cells, say) is nan.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,10 @@ def bin_of(probability: Floats) -> NDArray[np.int64]:
 
 
 class Sample:
-    """Cells with P(parasitized), truth (bool) and the cluster 0..k-1 that each belongs to."""
+    """Cells with P(parasitized), truth (bool) and the cluster 0..k-1 that each belongs to.
+
+    A cell that was rejected has been labelled wrongly, whatever its probability.
+    """
 
     def __init__(
         self,
@@ -35,9 +39,13 @@ class Sample:
         truth: NDArray[np.bool_],
         cluster: NDArray[np.int64],
         thresholds: Thresholds,
+        rejected: NDArray[np.bool_] | None = None,
     ) -> None:
         self.clusters = int(cluster.max()) + 1
-        self._sums = _sums_by_cluster(probability, truth, cluster, self.clusters, thresholds)
+        rejected = np.zeros(len(truth), bool) if rejected is None else rejected
+        columns = _columns(probability, truth, thresholds, rejected)
+        sums = [np.bincount(cluster, column, self.clusters) for column in columns]
+        self._sums: Floats = np.column_stack(sums)
         order = np.argsort(probability, kind="stable")
         self._truth, self._cluster = truth[order], cluster[order]
         # Cells of one probability rank together: only the last of each group is a cut.
@@ -126,18 +134,18 @@ def _area(positive: Floats, negative: Floats) -> Floats:
     return np.einsum("ij,ij->i", step, below)
 
 
-def _sums_by_cluster(
+def _columns(
     probability: Floats,
     truth: NDArray[np.bool_],
-    cluster: NDArray[np.int64],
-    clusters: int,
     thresholds: Thresholds,
-) -> Floats:
-    """(clusters, 7 + BINS): what the metrics need, summed over the cells of each cluster."""
-    called = probability >= LABEL_THRESHOLD
+    rejected: NDArray[np.bool_],
+) -> list[Any]:
+    """8 + BINS columns (n,): what the metrics are made of, once summed."""
+    called = np.where(rejected, ~truth, probability >= LABEL_THRESHOLD)
     confident = (probability >= thresholds.high) | (probability < thresholds.low)
+    confident &= ~rejected
     residual = probability - truth
-    columns = [
+    return [
         called & truth,
         ~called & truth,
         called & ~truth,
@@ -145,15 +153,15 @@ def _sums_by_cluster(
         residual**2,
         confident,
         confident & (called == truth),
+        rejected,
         *(residual * (bin_of(probability) == b) for b in range(BINS)),
     ]
-    return np.column_stack([np.bincount(cluster, column, clusters) for column in columns])
 
 
 def _metrics_of_sums(sums: Floats) -> dict[str, Floats]:
     """Brier 1950; ECE in 15 bins of P(parasitized): Naeini, Cooper & Hauskrecht 2015;
     MCC: Matthews 1975, 0 where only one label was given (Chicco & Jurman 2020)."""
-    tp, fn, fp, tn, squared, confident, confident_right = sums[:, :7].T
+    tp, fn, fp, tn, squared, confident, confident_right, rejected = sums[:, :8].T
     n, positives, negatives = tp + fn + fp + tn, tp + fn, fp + tn
     labelled = np.maximum(tp + fp, 1) * np.maximum(fn + tn, 1)
     return {
@@ -163,8 +171,9 @@ def _metrics_of_sums(sums: Floats) -> dict[str, Floats]:
         "f1": np.where(positives > 0, 2 * tp / (2 * tp + fp + fn), np.nan),
         "mcc": (tp * tn - fp * fn) / np.sqrt(positives * negatives * labelled),
         # |mean probability - observed fraction| x share of the cells, bin by bin.
-        "ece": np.abs(sums[:, 7:]).sum(axis=1) / n,
+        "ece": np.abs(sums[:, 8:]).sum(axis=1) / n,
         "brier": squared / n,
         "coverage": confident / n,
         "accuracy_when_confident": confident_right / confident,
+        "rejected": rejected / n,
     }

@@ -18,27 +18,29 @@ class WeightsError(ValueError):
 
 
 class CellNet(ResNet):
-    """torchvision's ResNet34 (its state dict too) with two classes and two outputs.
+    """torchvision's ResNet34 (its state dict too) with two classes and three outputs.
 
     The mean over a map of class scores equals the scores of the mean feature (both are linear),
     so the last layer is applied at every place of the last feature map. That gives the class
-    activation map (Zhou et al., CVPR 2016) exactly and for nothing.
+    activation map (Zhou et al., CVPR 2016) exactly and for nothing. The features are what the
+    first two of its four stages saw on average: colours and textures, by which `ml.rejection`
+    tells red cells from other things.
     """
 
     def __init__(self) -> None:
         super().__init__(BasicBlock, [3, 4, 6, 3], num_classes=2)
 
-    def features(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 3, size, size) → logits (n, 2) and activation (n, size/32, size/32).
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, 3, size, size) → logits (n, 2), activation (n, size/32, size/32), features (n, 192).
 
         The activation is parasitized minus uninfected: its mean is the difference of the logits.
         """
-        scores = F.conv2d(self.features(x), self.fc.weight[:, :, None, None], self.fc.bias)
-        return scores.mean((2, 3)), scores[:, 1] - scores[:, 0]
+        first = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
+        second = self.layer2(first)
+        last = self.layer4(self.layer3(second))
+        scores = F.conv2d(last, self.fc.weight[:, :, None, None], self.fc.bias)
+        features = torch.cat([first.mean((2, 3)), second.mean((2, 3))], 1)
+        return scores.mean((2, 3)), scores[:, 1] - scores[:, 0], features
 
 
 def new_network(weights: str | Path = "none") -> CellNet:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+from PIL import Image
 from torch import Tensor
 
 from ml import artifact, card, plots
 from ml.artifact import Manifest
+from ml.augmentation import augmented
 from ml.calibration import fit_temperature, fit_thresholds
 from ml.configuration import TrainingConfig
 from ml.datasets import CLASSES, DataError, Example, Pixels, fingerprint, has_slides
@@ -20,14 +22,22 @@ from ml.decisions import Thresholds
 from ml.drawing import draw_cell
 from ml.engines import OnnxRuntime, cores
 from ml.export import Parity, export_int8, parity, require_parity
-from ml.images import resized
+from ml.images import prepared
 from ml.measurement import PREDICTIONS, measure, write_predictions
 from ml.network import ARCHITECTURE, CellNet
+from ml.outliers import drawn, spoilt
 from ml.predictor import Predictor
+from ml.rejection import fit as fit_rejector
 from ml.training import HISTORY, Trained, predict_logits, write_history
 
 CALIBRATION_CELLS = 512
 PROBE_CELLS = 8
+
+
+REAL_CELLS = 3000
+"""Of each laboratory at most, to learn what a red cell looks like."""
+DRAWN, SPOILT = 2100, 500
+"""Pictures that are no cell; of the spoilt ones, of each kind."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Data:
     training: Pixels
     validation: Pixels
     test: Pixels | None
+    no_cells: Pixels | None = None
+    """Photographs of what is no red cell."""
 
 
 def pack(folder: Path, name: str, config: TrainingConfig, data: Data, trained: Trained) -> Manifest:
@@ -46,6 +58,7 @@ def pack(folder: Path, name: str, config: TrainingConfig, data: Data, trained: T
     found = parity(logits, reference, data.validation.labels)
     require_parity(found)
     predictor = _calibrated(predictor, logits, data.validation.labels)
+    predictor = _rejecting(folder, predictor, config, data)
     _write_probe(folder, predictor, trained.network, config)
     write_history(folder / HISTORY, trained.history)
     _write_figures(folder, predictor, data, found, trained)
@@ -79,6 +92,7 @@ def _draft(name: str, config: TrainingConfig, data: Data) -> Manifest:
         architecture=ARCHITECTURE,
         classes=CLASSES,
         image_size=config.image_size,
+        cell_colour=config.cell_colour,
         mean=config.mean,
         std=config.std,
         temperature=1.0,
@@ -93,9 +107,13 @@ def _describe(data: Data) -> dict[str, Any]:
     parts = {"training": data.training, "validation": data.validation, "test": data.test}
     return {
         "fingerprint": fingerprint(data.training.examples),
-        "split_by": "slide" if has_slides(data.training.examples) else "image",
+        "split_by": "slide" if has_slides(data.validation.examples) else "image",
         **{name: _counts(part.examples) for name, part in parts.items() if part is not None},
         "reviewed": _counts([e for e in data.training.examples if e.reviewed]),
+        "others": {
+            Path(name).name: _counts([e for e in data.training.examples if e.origin == name])
+            for name in sorted({e.origin for e in data.training.examples if e.origin})
+        },
         "training_slides": _slides([e for e in data.training.examples if not e.reviewed]),
         "validation_slides": _slides(data.validation.examples),
         "test_slides": _slides(data.test.examples) if data.test is not None else [],
@@ -128,12 +146,50 @@ def _calibrated(draft: Predictor, logits: np.ndarray, labels: np.ndarray) -> Pre
     return replace(draft, manifest=manifest)
 
 
+def _rejecting(folder: Path, predictor: Predictor, config: TrainingConfig, data: Data) -> Predictor:
+    """What a red cell is, from training cells as they are and as augmentation changes them.
+
+    The limits come from cells held out: the validation slides, and a fifth of each other
+    laboratory's cells.
+    """
+    groups, held_out = [], [data.validation.images]
+    for origin in sorted({example.origin for example in data.training.examples}):
+        images = data.training.where([e.origin == origin for e in data.training.examples]).images
+        images = _sample(images, REAL_CELLS, config.seed)
+        groups.append(images[len(images) // 5 :] if origin else images)
+        held_out += [images[: len(images) // 5]] if origin else []
+    cells = np.concatenate(groups)
+    changed = _levelled(augmented(cells, config.augmentation, config.seed), config)
+    others = {
+        "drawn": drawn(min(DRAWN, len(cells)), config.seed),
+        **spoilt(cells, min(SPOILT, len(cells)), config.seed),
+    }
+    features = {
+        kind: predictor.features(np.stack([prepared(picture, config) for picture in pictures]))
+        for kind, pictures in others.items()
+    }
+    if data.no_cells is not None:
+        features["other"] = predictor.features(data.no_cells.images)
+    rejector = fit_rejector(
+        predictor.features(np.concatenate([cells, changed])),
+        features,
+        [predictor.features(images) for images in held_out],
+        config.seed,
+    )
+    rejector.save(folder / artifact.REJECTION)
+    return replace(predictor, rejector=rejector)
+
+
+def _levelled(images: np.ndarray, config: TrainingConfig) -> np.ndarray:
+    return np.stack([prepared(Image.fromarray(image), config) for image in images])
+
+
 def _write_probe(
     folder: Path, predictor: Predictor, network: CellNet, config: TrainingConfig
 ) -> None:
     """Drawn cells with the answers of this model, checked wherever it is loaded."""
-    drawn = [draw_cell(seed, bool(seed % 2)) for seed in range(PROBE_CELLS)]
-    pixels = np.stack([resized(image, config.image_size) for image in drawn])
+    cells = [draw_cell(seed, bool(seed % 2)) for seed in range(PROBE_CELLS)]
+    pixels = np.stack([prepared(image, config) for image in cells])
     temperature = predictor.manifest.temperature
     np.savez_compressed(
         folder / artifact.PROBE,

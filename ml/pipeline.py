@@ -12,6 +12,8 @@ from ml.datasets import (
     Example,
     Pixels,
     find_examples,
+    find_no_cells,
+    find_others,
     has_slides,
     hold_out,
     load,
@@ -46,10 +48,21 @@ class Source:
     """Slides that are left out altogether."""
     reviewed: tuple[Example, ...] = ()
     """Cells beside the folder's, from slides that are not in it: they are only trained on."""
+    others: tuple[Path, ...] = ()
+    """Folders of cells of other laboratories: they are only trained on, too."""
 
     def examples(self) -> list[Example]:
         rest, _ = hold_out(find_examples(self.folder, self.groups), self.unused)
         return rest
+
+    def added(self) -> list[Example]:
+        """What is trained on beside the folder's training slides."""
+        others = [example for folder in self.others for example in find_others(folder)]
+        return [*self.reviewed, *others]
+
+    def no_cells(self) -> list[Example]:
+        """What the model is taught to reject."""
+        return [example for folder in self.others for example in find_no_cells(folder)]
 
 
 def build(
@@ -89,7 +102,7 @@ def divide(
     """(training, validation, test): always the same for the same settings and cells."""
     rest, test = hold_out(source.examples(), source.test)
     training, validation = split(rest, config.validation_share, config.seed)
-    return [*training, *source.reviewed], validation, test
+    return [*training, *source.added()], validation, test
 
 
 def work_folder(output: Path) -> Path:
@@ -106,19 +119,21 @@ def _refuse_to_overwrite(output: Path) -> None:
 def _load(config: TrainingConfig, source: Source, listener: Listener) -> Data:
     divided = divide(config, source)
     examples = [example for part in divided for example in part]
-    if not has_slides(examples):
+    if not has_slides(e for e in examples if not e.origin):
         listener.on_warning(
             "Not every file name tells its slide, so images of one patient may be on both sides "
             "of the split and the figures may flatter. Give the slides with --groups FILE "
             "(a CSV of file name, slide)."
         )
     listener.on_stage(f"Reading {len(examples):,} images")
-    training, validation, test = (_read(part, config.image_size, listener) for part in divided)
+    training, validation, test = (_read(part, config, listener) for part in divided)
     for part in (training, validation):
         require_both_classes(part.labels.tolist())
     if source.reviewed:
         training = _apart(training, [validation, test], listener)
-    return Data(training, validation, test if divided[2] else None)
+    strange = source.no_cells()
+    no_cells = _read(strange, config, listener) if strange else None
+    return Data(training, validation, test if divided[2] else None, no_cells)
 
 
 def _apart(training: Pixels, held_out: Sequence[Pixels], listener: Listener) -> Pixels:
@@ -143,8 +158,8 @@ def _apart(training: Pixels, held_out: Sequence[Pixels], listener: Listener) -> 
     return training
 
 
-def _read(examples: Sequence[Example], size: int, listener: Listener) -> Pixels:
-    pixels = load(examples, size, listener.on_load, cores())
+def _read(examples: Sequence[Example], config: TrainingConfig, listener: Listener) -> Pixels:
+    pixels = load(examples, config, listener.on_load, cores())
     for path, reason in pixels.unreadable:
         listener.on_warning(f"Left out {path}: {reason}")
     return pixels

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ml.artifact import PROBE, ArtifactError, Manifest, read_manifest, verify
+from ml.artifact import PROBE, REJECTION, ArtifactError, Manifest, read_manifest, verify
 from ml.calibration import sigmoid
-from ml.decisions import decide, label
-from ml.engines import Engine, engine_file, load_engine
-from ml.images import normalised, resized
+from ml.decisions import REJECTED, decide, label
+from ml.engines import Engine, Output, engine_file, load_engine
+from ml.images import normalised, prepared
+from ml.rejection import Rejector
 
 ANSWERS = ("probability", "reference")
 """In the probe: what the int8 model said, and what the network in full precision did."""
@@ -34,6 +35,8 @@ class CellPrediction:
 class Predictor:
     manifest: Manifest
     engine: Engine
+    rejector: Rejector | None = None
+    """None for a model of format 1, which takes every picture for a cell."""
 
     @classmethod
     def load(
@@ -42,8 +45,10 @@ class Predictor:
         """Load and verify an artifact; ArtifactError says in words what is wrong with it."""
         path = Path(path)
         manifest = read_manifest(path)
-        verify(path, manifest, [engine_file(engine)])
-        return cls(manifest, load_engine(engine, path, threads))
+        rejects = REJECTION in manifest.files
+        verify(path, manifest, [engine_file(engine), *([REJECTION] if rejects else [])])
+        rejector = Rejector.load(path / REJECTION) if rejects else None
+        return cls(manifest, load_engine(engine, path, threads), rejector)
 
     @classmethod
     def load_checked(
@@ -58,19 +63,26 @@ class Predictor:
         """One prediction for each RGB image, in one batch."""
         if not images:
             return []
-        return self.predict_pixels(np.stack([resized(i, self.manifest.image_size) for i in images]))
+        return self.predict_pixels(np.stack([self.prepare(image) for image in images]))
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        """An RGB image → uint8 (size, size, 3), as `predict_pixels` takes it."""
+        return prepared(image, self.manifest)
 
     def predict_pixels(self, pixels: np.ndarray) -> list[CellPrediction]:
-        """As `predict`, from uint8 (n, size, size, 3) as `ml.images.resized` makes it."""
-        logits, activations = self.scores(pixels)
+        """As `predict`, from uint8 (n, size, size, 3) as `prepare` makes it."""
+        output = self.output(pixels)
         temperature = self.manifest.temperature
-        probabilities = self.probabilities(logits, temperature)
-        return [
-            self._prediction(float(probability), activation)
-            for probability, activation in zip(
-                probabilities, activations / temperature, strict=True
-            )
-        ]
+        probabilities = self.probabilities(_difference(output.logits), temperature)
+        rows = zip(
+            probabilities, output.activation / temperature, self._reasons(output), strict=True
+        )
+        return [self._prediction(float(p), activation, reason) for p, activation, reason in rows]
+
+    def _reasons(self, output: Output) -> list[str]:
+        if self.rejector is None or output.features is None:
+            return [""] * len(output.logits)
+        return self.rejector.reasons(output.features)
 
     @staticmethod
     def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -80,21 +92,35 @@ class Predictor:
     def logits(self, pixels: np.ndarray, batch: int = 64) -> np.ndarray:
         """Of parasitized (n,), for any number of uint8 images (n, size, size, 3)."""
         starts = range(0, len(pixels), batch)
-        parts = [self.scores(pixels[start : start + batch])[0] for start in starts]
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        parts = [self.output(pixels[start : start + batch]).logits for start in starts]
+        return _difference(np.concatenate(parts)) if parts else np.empty(0, np.float32)
 
-    def scores(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 (n, size, size, 3) → logit of parasitized (n,), activation (n, h, w)."""
-        batch = normalised(pixels, self.manifest.mean, self.manifest.std)
-        logits, activation = self.engine(batch)
-        return logits[:, 1] - logits[:, 0], activation
+    def features(self, pixels: np.ndarray, batch: int = 64) -> np.ndarray:
+        """(n, d), for any number of uint8 images (n, size, size, 3)."""
+        starts = range(0, len(pixels), batch)
+        found = [self.output(pixels[start : start + batch]).features for start in starts]
+        return np.concatenate([part for part in found if part is not None])
 
-    def _prediction(self, probability: float, activation: np.ndarray) -> CellPrediction:
+    def judge(self, pixels: np.ndarray, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        """Calibrated P(parasitized) (n,) and whether it is rejected (n,), for any number."""
+        starts = range(0, len(pixels), batch)
+        outputs = [self.output(pixels[start : start + batch]) for start in starts]
+        logits = _difference(np.concatenate([output.logits for output in outputs]))
+        rejected = [bool(reason) for output in outputs for reason in self._reasons(output)]
+        return self.probabilities(logits, self.manifest.temperature), np.array(rejected)
+
+    def output(self, pixels: np.ndarray) -> Output:
+        """What the engine says of uint8 images (n, size, size, 3)."""
+        return self.engine(normalised(pixels, self.manifest.mean, self.manifest.std))
+
+    def _prediction(
+        self, probability: float, activation: np.ndarray, reason: str
+    ) -> CellPrediction:
         return CellPrediction(
             label=label(probability),
             probability=probability,
-            decision=decide(probability, self.manifest.thresholds),
-            reasons=(),
+            decision=REJECTED if reason else decide(probability, self.manifest.thresholds),
+            reasons=(reason,) if reason else (),
             model=self.manifest.name,
             activation=tuple(tuple(round(float(v), 3) for v in row) for row in activation),
         )
@@ -116,3 +142,8 @@ class Predictor:
                 f"This machine computes the model wrongly (a probability is off by "
                 f"{difference:.2f}): choose another engine, for example torch."
             )
+
+
+def _difference(logits: np.ndarray) -> np.ndarray:
+    """(n, 2) → the logit of parasitized against uninfected (n,)."""
+    return logits[:, 1] - logits[:, 0]

@@ -15,7 +15,7 @@ import numpy as np
 from ml.datasets import is_ignored
 from ml.engines import cores
 from ml.fields import kind_of
-from ml.images import UnreadableImage, read_image, resized
+from ml.images import UnreadableImage, read_image
 from ml.predictor import Predictor
 
 CHUNK = 64
@@ -77,13 +77,12 @@ def _is_special(entry: os.DirEntry[str]) -> bool:
 
 def classify(paths: Iterable[str], predictor: Predictor, kind: str = "auto") -> Iterator[Line]:
     """One line for each file, in order; while a chunk is computed the next ones are decoded."""
-    size = predictor.manifest.image_size
     files = iter(paths)
     with ThreadPoolExecutor(cores()) as pool:
         waiting: deque[list[Future[Decoded]]] = deque()
 
         def submit() -> None:
-            chunk = [pool.submit(_decode, path, kind, size) for path in islice(files, CHUNK)]
+            chunk = [pool.submit(_decode, path, kind, predictor) for path in islice(files, CHUNK)]
             if chunk:
                 waiting.append(chunk)
 
@@ -93,13 +92,13 @@ def classify(paths: Iterable[str], predictor: Predictor, kind: str = "auto") -> 
             yield from _lines([future.result() for future in waiting.popleft()], predictor)
 
 
-def _decode(path: str, kind: str, size: int) -> Decoded:
+def _decode(path: str, kind: str, predictor: Predictor) -> Decoded:
     try:
         image = read_image(Path(path))
     except UnreadableImage as error:
         return Decoded(path, None, reason=str(error))
     found = kind_of(image) if kind == "auto" else kind
-    return Decoded(path, found, resized(image, size) if found == "cell" else None)
+    return Decoded(path, found, predictor.prepare(image) if found == "cell" else None)
 
 
 def _lines(chunk: list[Decoded], predictor: Predictor) -> list[Line]:

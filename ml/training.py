@@ -20,6 +20,7 @@ from ml.datasets import Pixels, fingerprint
 from ml.devices import choose_device, choose_precision, keep_memory
 from ml.images import normalised
 from ml.network import CellNet, new_network
+from ml.sampling import Deck
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.csv"
@@ -90,7 +91,8 @@ class _Run:
             self.network, multi_avg_fn=_averaging(config.averaging), use_buffers=True
         )
         self.optimizer = _optimizer(self.network, config)
-        self.steps = max(1, len(training.labels) // config.batch_size)
+        self.deck = Deck(training, config.others)
+        self.steps = max(1, len(self.deck) // config.batch_size)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, config.peak, epochs=config.epochs, steps_per_epoch=self.steps
         )
@@ -104,7 +106,7 @@ class _Run:
     def train_epoch(self, on_step: OnStep) -> dict[str, Any]:
         self.network.train()
         generator = Generator().manual_seed(self.config.seed * 100_003 + self.epoch)
-        order = torch.randperm(len(self.training.labels), generator=generator)
+        order = self.deck.shuffled(generator)
         start, loss_sum, right, seen = time.monotonic(), 0.0, 0, 0
         for done in range(self.steps):
             chosen = order[done * self.config.batch_size : (done + 1) * self.config.batch_size]
@@ -127,7 +129,7 @@ class _Run:
         images, labels = self._batch(chosen)
         images = self.config.augmentation(images, generator)
         with torch.autocast(self.device.type, self.precision, self.precision != torch.float32):
-            logits, _ = self.network(_normalise(images, self.config))
+            logits, *_ = self.network(_normalise(images, self.config))
             loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -268,7 +270,7 @@ def predict_logits(
         pixels = normalised(images[start : start + batch_size], config.mean, config.std)
         batch = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, precision, precision != torch.float32):
-            logits, _ = network(batch)
+            logits, *_ = network(batch)
         batches.append(logits.float().cpu())
     return torch.cat(batches).numpy() if batches else np.empty((0, 2), np.float32)
 

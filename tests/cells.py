@@ -1,5 +1,6 @@
 """Folders of drawn cells, named and sorted as data sets are."""
 
+import json
 from pathlib import Path
 
 from PIL import Image
@@ -7,6 +8,7 @@ from PIL import Image
 from ml.drawing import draw_cell
 
 PURPLE = (60, 0, 90)
+LIGHT = (230, 220, 210)
 
 
 def write_cells(folder: Path, slides: int, each: int, size: int = 40, easy: bool = False) -> Path:
@@ -25,4 +27,36 @@ def write_cells(folder: Path, slides: int, each: int, size: int = 40, easy: bool
             if easy and parasitized:
                 image = Image.blend(image, Image.new("RGB", image.size, PURPLE), 0.6)
             image.save(folder / name / file)
+    return folder
+
+
+def write_other_lab(folder: Path, cells: int, no_cells: int, size: int = 40) -> Path:
+    """Healthy cells on the light ground of a photograph, and places without any."""
+    for name in ("Uninfected", "Other"):
+        (folder / name).mkdir(parents=True)
+    for number in range(cells):
+        image = draw_cell(500 + number, False, size, LIGHT)
+        image.save(folder / "Uninfected" / f"field_cell_{number}.png")
+    for number in range(no_cells):
+        image = Image.effect_noise((size, size), number + 1).convert("RGB")
+        image.save(folder / "Other" / f"field_other_{number}.png")
+    return folder
+
+
+def write_fields(folder: Path, fields: int, size: int = 40) -> Path:
+    """Annotated fields with four healthy and two parasitized cells each, none of which touch."""
+    (folder / "images").mkdir(parents=True)
+    annotations = []
+    for number in range(fields):
+        image = Image.new("RGB", (5 * size, 4 * size), LIGHT)
+        cells = []
+        for place in range(6):
+            parasitized = place < 2
+            x, y = (0.6 + place % 3 * 1.4) * size, (0.6 + place // 3 * 1.6) * size
+            image.paste(draw_cell(10 * number + place, parasitized, size, LIGHT), (int(x), int(y)))
+            kind = "ring" if parasitized else "red blood cell"
+            cells.append({"type": kind, "box": [int(x), int(y), size, size]})
+        image.save(folder / "images" / f"field_{number:02}.png")
+        annotations.append({"image": f"field_{number:02}.png", "cells": cells})
+    (folder / "annotations.json").write_text(json.dumps(annotations))
     return folder

@@ -13,12 +13,14 @@ STILL = Augmentation(
     shift=0,
     gain=0,
     saturation=(1, 1),
-    contrast=(1, 1),
+    stain=(1, 1),
+    tint=0,
     brightness=0,
     blur=0,
     noise=0,
     painted=0,
     crowded=0,
+    borrowed=0,
 )
 """Only mirrors and turns by quarters, which lose nothing."""
 
@@ -137,3 +139,33 @@ def test_the_cell_stays_in_the_picture():
     )
     assert 0.5 < kept.min() < 0.8
     assert 1.2 < kept.max() < 1.5
+
+
+def photographs(count, size=32):
+    return batch(count, size, background=(226, 224, 214))
+
+
+def test_a_photograph_keeps_no_black_edge():
+    light = Augmentation(noise=0, blur=0)(photographs(60, 64), seeded()).amax(1)
+    assert min(light[:, [0, -1]].min(), light[:, :, [0, -1]].min()) > 0.4
+
+
+def test_a_deeper_stain_darkens_what_is_darker_than_the_cell_and_leaves_the_cell():
+    body = torch.tensor([190, 152, 154])[:, None, None] / 255
+    images = body.repeat(8, 1, 32, 32)
+    images[:, :, :8] *= 0.6
+    images[:, :, 24:] *= 1.2
+    deep = {**vars(STILL), "stain": (2.0, 2.0)}
+    changed = Augmentation(**deep)(images, seeded())
+    ratio = changed / body
+    assert ratio.amin((1, 2, 3)).tolist() == pytest.approx([0.36] * 8, abs=0.01)
+    assert ratio.amax((1, 2, 3)).tolist() == pytest.approx([1.44] * 8, abs=0.01)
+    assert ratio[:, :, 14:18, 14:18].tolist() == pytest.approx(np.ones((8, 3, 4, 4)), abs=0.01)
+
+
+def test_a_painted_background_may_be_that_of_a_photograph_in_the_batch():
+    images = torch.cat([batch(30, 32), photographs(2, 32)])
+    borrow = {**vars(STILL), "painted": 1.0, "borrowed": 1.0}
+    changed = Augmentation(**borrow)(images, seeded())
+    wanted = torch.tensor([226, 224, 214])[:, None] / 255
+    assert (corners(changed)[:30] - wanted).abs().max() < 0.08

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.configuration import TrainingConfig
 from ml.datasets import (
     DataError,
     Example,
     find_examples,
+    find_others,
     fingerprint,
     fold_slides,
     has_slides,
@@ -20,8 +22,10 @@ from ml.datasets import (
     split,
 )
 from ml.drawing import draw_cell
-from ml.images import read_image, resized
+from ml.images import prepared, read_image
 from tests.cells import write_cells
+
+SMALL = TrainingConfig(image_size=32)
 
 
 @pytest.fixture
@@ -214,12 +218,12 @@ def test_folds_that_cannot_be_are_said():
 def test_loaded_pixels_are_those_of_the_files_in_order(cells):
     examples = find_examples(cells)
     heard = []
-    pixels = load(examples, 32, lambda done, total: heard.append((done, total)))
+    pixels = load(examples, SMALL, lambda done, total: heard.append((done, total)))
     assert pixels.images.shape == (8, 32, 32, 3)
     assert pixels.labels.tolist() == [0] * 4 + [1] * 4
     assert pixels.examples == tuple(examples)
     for image, example in zip(pixels.images, examples, strict=True):
-        assert (image == resized(read_image(example.path), 32)).all()
+        assert (image == prepared(read_image(example.path), SMALL)).all()
     assert heard == [(done, 8) for done in range(1, 9)]
 
 
@@ -227,30 +231,30 @@ def test_any_format_of_pillow_can_be_trained_on(cells):
     for file in (cells / "Parasitized").iterdir():
         draw_cell(1, True, 40).save(file.with_suffix(".ppm"))
         file.unlink()
-    pixels = load(find_examples(cells), 32)
+    pixels = load(find_examples(cells), SMALL)
     assert not pixels.unreadable
-    assert (pixels.images[-1] == resized(draw_cell(1, True, 40), 32)).all()
+    assert (pixels.images[-1] == prepared(draw_cell(1, True, 40), SMALL)).all()
 
 
 def test_a_few_unreadable_files_are_left_out_and_listed(tmp_path):
     examples = find_examples(write_cells(tmp_path, slides=5, each=2))
     broken = examples[3].path
     broken.write_bytes(broken.read_bytes()[:300])
-    pixels = load(examples, 32)
+    pixels = load(examples, SMALL)
     assert len(pixels.images) == len(pixels.labels) == len(pixels.examples) == 19
     ((path, reason),) = pixels.unreadable
     assert path == broken
     assert "cut off" in reason
     kept = [example for example in examples if example.path != broken]
     assert pixels.examples == tuple(kept)
-    assert (pixels.images[3] == resized(read_image(kept[3].path), 32)).all()
+    assert (pixels.images[3] == prepared(read_image(kept[3].path), SMALL)).all()
 
 
 def test_many_unreadable_files_stop_with_an_example(cells):
     examples = find_examples(cells)
     examples[2].path.write_bytes(b"")
     with pytest.raises(DataError, match=r"1 of 8 files .*cell_0.png: The file is empty"):
-        load(examples, 32)
+        load(examples, SMALL)
 
 
 def test_the_fingerprint_tells_data_apart(cells):
@@ -263,4 +267,20 @@ def test_the_fingerprint_tells_data_apart(cells):
 
 
 def test_labels_are_ready_for_torch(cells):
-    assert load(find_examples(cells), 32).labels.dtype == np.int64
+    assert load(find_examples(cells), SMALL).labels.dtype == np.int64
+
+
+def test_cells_of_another_laboratory_may_have_one_class(cells):
+    for file in (cells / "Parasitized").iterdir():
+        file.unlink()
+    (cells / "Parasitized").rmdir()
+    found = find_others(cells)
+    assert [example.label for example in found] == [0] * 4
+    assert {(example.slide, example.origin) for example in found} == {(None, str(cells))}
+
+
+def test_another_laboratory_without_cells_is_said(tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        find_others(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no folder Uninfected"):
+        find_others(tmp_path)

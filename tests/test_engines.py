@@ -16,7 +16,7 @@ from tests.servers import ROOT, clean_environment
 
 def outputs(name, folder, size=64):
     batch = normalised(drawn_pixels(12, size), IMAGENET_MEAN, IMAGENET_STD)
-    logits, activation = load_engine(name, folder, threads=2)(batch)
+    logits, activation, _ = load_engine(name, folder, threads=2)(batch)
     return logits[:, 1] - logits[:, 0], activation
 
 

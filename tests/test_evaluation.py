@@ -21,6 +21,7 @@ FIGURES = [
     "brier",
     "coverage",
     "accuracy_when_confident",
+    "rejected",
 ]
 
 

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from ml.datasets import find_examples, load
+from ml.engines import OUTPUTS
 from ml.export import ExportError, Parity, parity, require_parity
 from ml.images import IMAGENET_MEAN, IMAGENET_STD, normalised
 from ml.network import new_network
 from tests.artifacts import drawn_pixels
 from tests.servers import ROOT
+from tests.training_run import CONFIG
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def difference(logits):
 
 
 def test_a_trained_network_and_its_export_say_the_same(training_run):
-    cells = load(find_examples(training_run.cells), 32)
+    cells = load(find_examples(training_run.cells), CONFIG)
     batch = normalised(cells.images, IMAGENET_MEAN, IMAGENET_STD)
     network = new_network(training_run.artifact).eval()
     with torch.inference_mode():
@@ -98,9 +100,10 @@ def test_a_batch_may_have_any_size(session):
 
 
 def test_the_activation_explains_the_logits(session):
-    logits, activation = session.run(["logits", "activation"], {"input": batch_of(8)})
+    logits, activation, features = session.run(OUTPUTS, {"input": batch_of(8)})
     assert logits.shape == (8, 2)
     assert activation.shape == (8, 2, 2)
+    assert features.shape == (8, 192)
     # Both come from quantised scores, rounded one by one.
     np.testing.assert_allclose(activation.mean((1, 2)), difference(logits), atol=0.05)
 

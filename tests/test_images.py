@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from ml import images
+from ml.configuration import TrainingConfig
 from ml.drawing import draw_cell
-from ml.images import network_input, normalised, read_image, resized, square
+from ml.images import CELL_COLOUR, levelled, normalised, prepared, read_image, resized, square
 from ml.limits import MAX_BYTES, UnreadableImage
 from tests.pictures import SAVED, animated, bombs, encoded, wide_profile
 from tests.servers import ROOT
@@ -375,6 +376,46 @@ def test_a_parasite_survives_the_reduction_of_a_large_crop():
     assert difference(Image.fromarray(resized(large, 64)), Image.fromarray(resized(small, 64))) < 4
 
 
+def body_of(pixels):
+    """The median colour of the middle, where there is no parasite."""
+    return np.median(pixels[24:40, 24:40].reshape(-1, 3), axis=0)
+
+
+@pytest.mark.parametrize("gain", [(1, 1, 1), (0.75, 1, 1.2), (1.15, 0.8, 0.9), (0.7, 0.7, 0.7)])
+@pytest.mark.parametrize("background", [(0, 0, 0), (230, 220, 210)])
+def test_lamp_and_camera_do_not_change_the_colour_of_a_levelled_cell(gain, background):
+    cell = np.asarray(draw_cell(2, False, 64, background))
+    lit = np.clip(cell * gain, 0, 255).astype(np.uint8)
+    levels = [levelled(pixels, CELL_COLOUR).astype(int) for pixels in (cell, lit)]
+    assert np.abs(body_of(levels[0]) - CELL_COLOUR).max() <= 16  # the centre is paler
+    assert np.abs(levels[0] - levels[1])[16:48, 16:48].max() <= 4
+
+
+def test_levelling_keeps_black_black_and_the_parasite_darker_than_its_cell():
+    cell, healthy = (np.asarray(draw_cell(3, parasitized, 64)) for parasitized in (True, False))
+    level = levelled(cell, CELL_COLOUR)
+    assert (level[(cell == 0).all(axis=2)] == 0).all()
+    assert level[16:48, 16:48].min() < levelled(healthy, CELL_COLOUR)[16:48, 16:48].min() - 40
+
+
+def test_a_parasite_that_fills_its_cell_is_not_made_as_light_as_a_cell():
+    dark = np.full((64, 64, 3), (90, 40, 100), np.uint8)
+    assert (levelled(dark, CELL_COLOUR)[..., 1] < 0.5 * CELL_COLOUR[1]).all()
+
+
+def test_nothing_but_painted_black_is_left_alone():
+    black = np.full((64, 64, 3), 10, np.uint8)
+    assert (levelled(black, CELL_COLOUR) == black).all()
+
+
+def test_a_model_that_wants_colours_as_they_are_gets_them():
+    cell = draw_cell(1, True, 64)
+    as_it_is = TrainingConfig(image_size=64, cell_colour=None)
+    assert (prepared(cell, as_it_is) == resized(cell, 64)).all()
+    levelled_cell = levelled(resized(cell, 64), CELL_COLOUR)
+    assert (prepared(cell, TrainingConfig(image_size=64)) == levelled_cell).all()
+
+
 def test_normalised_is_what_it_says():
     pixels = np.stack([resized(draw_cell(seed, True), 32) for seed in range(3)])
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -384,8 +425,6 @@ def test_normalised_is_what_it_says():
     assert batch.flags["C_CONTIGUOUS"]
     wanted = (pixels / 255 - mean) / std
     np.testing.assert_allclose(batch, wanted.transpose(0, 3, 1, 2), atol=1e-5)
-    drawn = [draw_cell(seed, True) for seed in range(3)]
-    assert (network_input(drawn, 32, mean, std) == batch).all()
 
 
 def test_threads_do_not_disturb_each_other():

@@ -185,3 +185,14 @@ def test_intervals_of_the_calibration_error_hold_the_estimate_and_the_truth():
     low, estimate, high = rows.T
     assert ((low <= estimate) & (estimate <= high)).all()
     assert ((low <= true_error) & (true_error <= high)).mean() >= 0.87
+
+
+def test_a_rejected_cell_counts_as_labelled_wrongly_and_never_as_confident():
+    probability = np.array([0.9, 0.9, 0.1, 0.1])
+    truth = np.array([True, True, False, False])
+    rejected = np.array([True, False, False, True])
+    cluster = np.zeros(4, np.int64)
+    found = Sample(probability, truth, cluster, Thresholds(0.2, 0.8), rejected).estimate()
+    assert (found["accuracy"], found["sensitivity"], found["specificity"]) == (0.5, 0.5, 0.5)
+    assert (found["coverage"], found["accuracy_when_confident"]) == (0.5, 1.0)
+    assert (found["rejected"], found["auc"]) == (0.5, 1.0)

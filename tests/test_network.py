@@ -23,10 +23,11 @@ def same(network, state, but=()):
 @pytest.mark.parametrize("size", [32, 48, 128])
 @torch.inference_mode()
 def test_the_mean_of_the_activation_is_the_difference_of_the_logits(network, size):
-    logits, activation = network(torch.randn(3, 3, size, size))
+    logits, activation, features = network(torch.randn(3, 3, size, size))
     side = -(-size // 32)
     assert logits.shape == (3, 2)
     assert activation.shape == (3, side, side)
+    assert features.shape == (3, 192)
     torch.testing.assert_close(
         activation.mean((1, 2)), logits[:, 1] - logits[:, 0], atol=1e-4, rtol=1e-4
     )

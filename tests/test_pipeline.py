@@ -5,11 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ml import artifact, card
 from ml.artifact import ArtifactError, read_manifest, verify
 from ml.configuration import TrainingError
-from ml.datasets import CLASSES, DataError, Example, find_examples, fingerprint
+from ml.datasets import (
+    CLASSES,
+    DataError,
+    Example,
+    find_examples,
+    find_others,
+    fingerprint,
+)
 from ml.drawing import draw_cell
 from ml.images import read_image
 from ml.pipeline import Listener, Source, build, divide
@@ -21,6 +29,7 @@ FILES = {
     "model.onnx",
     "model.safetensors",
     "probe.npz",
+    "rejection.npz",
     "metrics.json",
     "history.csv",
     "predictions.csv",
@@ -55,7 +64,7 @@ def test_an_artifact_is_whole(training_run, manifest):
 
 def test_nothing_else_is_left_behind(training_run):
     found = {path.name for path in training_run.artifact.parent.iterdir()}
-    assert found == {"cells", "test.txt", "model", "var", "bare"}
+    assert found == {"cells", "lab", "test.txt", "model", "var", "bare"}
 
 
 def test_the_manifest_says_what_the_model_is_and_was_made_from(manifest, training_run):
@@ -65,15 +74,18 @@ def test_the_manifest_says_what_the_model_is_and_was_made_from(manifest, trainin
     assert manifest.training["epochs"] == 3
     assert manifest.training["augmentation"]["painted"] == CONFIG.augmentation.painted
     data = manifest.data
-    for part, slides in (("training", 6), ("validation", 2), ("test", 2)):
-        cells = {"uninfected": 8 * slides, "parasitized": 8 * slides}
-        assert data[part] == {"images": 16 * slides, "slides": slides, **cells}
+    for part, slides, more in (("training", 6, 20), ("validation", 2, 0), ("test", 2, 0)):
+        cells = {"uninfected": 8 * slides + more, "parasitized": 8 * slides}
+        assert data[part] == {"images": 16 * slides + more, "slides": slides, **cells}
+    other_lab = {"images": 20, "slides": 0, "uninfected": 20, "parasitized": 0}
+    assert data["others"] == {"lab": other_lab}
     assert data["test_slides"] == sorted(TEST_SLIDES)
     assert not set(data["validation_slides"]) & set(TEST_SLIDES)
     assert data["split_by"] == "slide"
     kept_aside = {*data["validation_slides"], *TEST_SLIDES}
     trained_on = [e for e in find_examples(training_run.cells) if e.slide not in kept_aside]
-    assert data["fingerprint"] == fingerprint(trained_on)
+    others = find_others(training_run.other_lab)
+    assert data["fingerprint"] == fingerprint([*trained_on, *others])
 
 
 def test_the_manifest_names_the_slides_of_every_part(manifest):
@@ -138,7 +150,7 @@ def test_the_card_does_not_claim_what_is_not_known(training_run, manifest, tmp_p
     text = (tmp_path / "card.md").read_text()
     assert "one patient may be in several parts, and the figures may flatter" in text
     assert "No slide is in two parts" not in text
-    assert "| training | unknown | 48 | 48 |" in text
+    assert "| training | unknown | 48 | 68 |" in text
     assert "reviewed" not in text
 
 
@@ -164,6 +176,25 @@ def test_it_reads_cells_it_never_saw(training_run):
     said = predictor.predict([read_image(example.path) for example in cells])
     labels = [example.label for example in cells]
     assert np.mean([cell.label == CLASSES[n] for cell, n in zip(said, labels, strict=True)]) >= 0.95
+
+
+def test_it_rejects_what_is_no_cell_and_still_says_what_it_reads(training_run):
+    predictor = Predictor.load(training_run.artifact)
+    noise = [Image.effect_noise((90, 90), 60 + n).convert("RGB") for n in range(6)]
+    for said in predictor.predict(noise):
+        assert said.decision == "rejected"
+        assert len(said.reasons) == 1
+        assert said.label == ("parasitized" if said.probability >= 0.5 else "uninfected")
+
+
+def test_cells_of_another_laboratory_are_only_trained_on(tmp_path, training_run):
+    cells = write_cells(tmp_path / "cells", slides=6, each=3)
+    source = Source(cells, test=frozenset({"C1"}))
+    more = replace(source, others=(training_run.other_lab,))
+    (training, *rest), (with_more, *same) = (divide(CONFIG, each) for each in (source, more))
+    assert with_more == [*training, *find_others(training_run.other_lab)]
+    assert same == rest
+    assert len(more.no_cells()) == 10
 
 
 @pytest.mark.parametrize("content", ["model", "something", "file"])

@@ -14,7 +14,8 @@ from ml.configuration import TrainingConfig
 from ml.datasets import Example, load
 from ml.decisions import Thresholds
 from ml.drawing import draw_cell
-from ml.images import normalised, read_image, resized
+from ml.engines import Output
+from ml.images import CELL_COLOUR, normalised, read_image, resized
 from ml.predictor import CellPrediction, Predictor
 from ml.reading import classify
 from ml.training import predict_logits
@@ -178,7 +179,9 @@ class Recorder:
 
     def __call__(self, batch):
         self.batches.append(batch)
-        return np.zeros((len(batch), 2), np.float32), np.zeros((len(batch), 2, 2), np.float32)
+        return Output(
+            np.zeros((len(batch), 2), np.float32), np.zeros((len(batch), 2, 2), np.float32)
+        )
 
 
 class RecorderNet(torch.nn.Module):
@@ -194,7 +197,8 @@ class RecorderNet(torch.nn.Module):
         return torch.zeros(len(batch), 2), torch.zeros(len(batch), 2, 2)
 
 
-def test_training_and_serving_see_the_same_pixels_to_the_last_bit(predictor, tmp_path):
+@pytest.mark.parametrize("colour", [None, CELL_COLOUR])
+def test_training_and_serving_see_the_same_pixels_to_the_last_bit(predictor, colour, tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     clear = draw_cell(3, True).convert("RGBA")
@@ -209,9 +213,9 @@ def test_training_and_serving_see_the_same_pixels_to_the_last_bit(predictor, tmp
     for path, content in zip(paths, contents, strict=True):
         path.write_bytes(content)
 
-    decoded = load([Example(path, 1, None) for path in paths], 64)
+    manifest = replace(predictor.manifest, cell_colour=colour)
+    decoded = load([Example(path, 1, None) for path in paths], manifest)
     assert not decoded.unreadable
-    manifest = predictor.manifest
     wanted = normalised(decoded.images, manifest.mean, manifest.std)
 
     network, config = RecorderNet(), TrainingConfig(precision="fp32")

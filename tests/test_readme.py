@@ -23,6 +23,7 @@ from django.core.management import load_command_class
 from PIL import Image, ImageChops
 
 from ml.drawing import draw_cell
+from tests.cells import write_fields
 from tests.servers import ROOT, clean_environment, free_port, wait_for
 
 README = (ROOT / "README.md").read_text()
@@ -59,6 +60,7 @@ class Copy:
         copy_project(self.root)
         link_environment(self.root / ".venv")
         draw_cells(self.root / "cell_images")
+        write_fields(self.root / "other_lab", fields=10)
         (self.root / "test_slides.txt").write_text("\n".join(TEST_SLIDES))
         draw_cell(1, parasitized=True).save(self.root / "cell.png")
         self.make_pullable(folder / "upstream")

@@ -39,7 +39,7 @@ def one_thread():
 def data(training_run):
     """(training, validation) as train_model took them."""
     rest, _ = hold_out(find_examples(training_run.cells), set(TEST_SLIDES))
-    return tuple(load(part, 32) for part in split(rest, CONFIG.validation_share, CONFIG.seed))
+    return tuple(load(part, CONFIG) for part in split(rest, CONFIG.validation_share, CONFIG.seed))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml.configuration import TrainingConfig
-from tests.cells import write_cells
+from tests.cells import write_cells, write_other_lab
 from tests.processes import UNREACHABLE, ended, heed_ctrl_c
 from tests.servers import ROOT, clean_environment, wait_for
 
@@ -29,6 +29,7 @@ TEST_SLIDES = ("C1", "C7")
 @dataclass(frozen=True)
 class TrainingRun:
     cells: Path
+    other_lab: Path
     artifact: Path
     var: Path
     stopped: subprocess.CompletedProcess[str]
@@ -50,6 +51,8 @@ def train_in_three_goes(folder: Path) -> TrainingRun:
     output, history = folder / "model", folder / "model.training" / "history.csv"
     options = ["train_model", f"--data={cells}", f"--output={output}", *flags(CONFIG)]
     options.append(f"--holdout-slides={folder / 'test.txt'}")
+    other_lab = write_other_lab(folder / "lab", cells=20, no_cells=10)
+    options.append(f"--other-labs={other_lab}")
     bare = clean_environment(VAR=str(folder / "bare"), **UNREACHABLE)
     killed = after_epoch(1, history, signal.SIGKILL, start(bare, *options))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -58,7 +61,7 @@ def train_in_three_goes(folder: Path) -> TrainingRun:
     whole = clean_environment(VAR=str(folder / "var"))
     assert ended(start(whole, "migrate", "-v0")).returncode == 0
     finished = ended(start(whole, *options, "--resume", "--activate"))
-    return TrainingRun(cells, output, folder / "var", stopped, finished)
+    return TrainingRun(cells, other_lab, output, folder / "var", stopped, finished)
 
 
 def after_epoch(

@@ -16,7 +16,8 @@ from ml.datasets import (
     read_slides,
 )
 from ml.decisions import Thresholds
-from ml.engines import ENGINES
+from ml.engines import ENGINES, cores
+from ml.images import InputForm
 from ml.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Command(BaseCommand):
             return str(path), read_predictions(path), NO_BAND
         predictor = Predictor.load_checked(find_model(options["model"]), options["engine"])
         manifest = predictor.manifest
-        pixels = self._cells(options, manifest.image_size)
+        pixels = self._cells(options, manifest)
         return manifest.name, measure(predictor, pixels), manifest.thresholds
 
     def _rest(self, measured: "Measured", lists: list[Path]) -> "Measured | None":
@@ -100,13 +101,13 @@ class Command(BaseCommand):
 
         self.stdout.write(f"Without the {set_aside:,} cells that are listed\n\n{report(result)}")
 
-    def _cells(self, options: dict[str, Any], size: int) -> Pixels:
+    def _cells(self, options: dict[str, Any], form: InputForm) -> Pixels:
         examples = find_examples(options["data"], options["groups"])
         if options["slides"]:
             _, examples = hold_out(examples, read_slides(options["slides"]))
         if not examples:
             raise DataError(f"{options['slides']} names no slide.")
-        pixels = load(examples, size)
+        pixels = load(examples, form, threads=cores())
         for path, reason in pixels.unreadable:
             self.stderr.write(f"Left out {path}: {reason}")
         return pixels

@@ -20,6 +20,7 @@ NUMBERS = {
     "learning_rate": float,
     "validation_share": float,
     "seed": int,
+    "others": int,
 }
 
 
@@ -52,6 +53,14 @@ class Command(BaseCommand):
             help="Of the K folds, train these now; finished ones in --output are pooled too.",
         )
         parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
+        parser.add_argument(
+            "--other-labs",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="DIR",
+            help="Cells of other laboratories (cut_cells makes such folders): only trained on.",
+        )
         parser.add_argument("--resume", action="store_true", help="Go on with a stopped training.")
         parser.add_argument(
             "--include-reviews",
@@ -184,7 +193,7 @@ def _source(options: dict[str, Any]) -> "Source":
 
     holdout = options["holdout_slides"]
     slides = frozenset(read_slides(holdout)) if holdout else frozenset()
-    source = Source(options["data"], options["groups"])
+    source = Source(options["data"], options["groups"], others=tuple(options["other_labs"]))
     if options["folds"]:
         return dataclasses.replace(source, unused=slides)
     return dataclasses.replace(source, test=slides)

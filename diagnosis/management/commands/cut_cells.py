@@ -1,0 +1,52 @@
+"""Cut the cells out of annotated fields, into folders that training and measuring take."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+
+class Command(BaseCommand):
+    help = (
+        "Cut every whole red cell out of annotated fields. Fields in a row stay together: of the "
+        "blocks, those named go to OUTPUT/test, the rest to OUTPUT/training, each with "
+        "Parasitized/, Uninfected/ and a groups.csv of file and field."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--fields", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--blocks", type=int, default=10)
+        parser.add_argument("--test-blocks", type=int, nargs="*", default=[], metavar="N")
+        parser.add_argument(
+            "--margin",
+            type=float,
+            nargs=2,
+            default=(0.0, 0.35),
+            metavar=("LEAST", "MOST"),
+            help="Around a cell for training, as a share of its size; for testing it is 0.1.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from ml.annotations import blocks, read_annotations
+        from ml.cutting import TEST_MARGIN, write_cells
+        from ml.datasets import DataError
+
+        folder, output = options["fields"], options["output"]
+        tested = set(options["test_blocks"])
+        if unknown := tested - set(range(1, options["blocks"] + 1)):
+            raise CommandError(f"There is no block {min(unknown)} of {options['blocks']}.")
+        try:
+            parts: dict[str, list[Any]] = {"training": [], "test": []}
+            for number, block in enumerate(blocks(read_annotations(folder), options["blocks"]), 1):
+                parts["test" if number in tested else "training"] += block
+            for part, margin in (("training", tuple(options["margin"])), ("test", TEST_MARGIN)):
+                if parts[part]:
+                    counts = write_cells(folder, parts[part], output / part, margin)
+                    self.stdout.write(f"{output / part}: {counts}")
+        except DataError as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"The cells cannot be written to {output}: {error}.") from None
