@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 
 from ml import artifact
-from ml.artifact import CARD
+from ml.artifact import CARD, REJECTION
 from ml.card import FIGURES as WORDS
 
 from . import registry
@@ -72,6 +72,7 @@ def of(version: ModelVersion) -> dict[str, Any]:
         "note": metrics.get("note"),
         "invented": _invented(metrics),
         "trained_on": _trained_on(version),
+        "rejects": REJECTION in (version.manifest.get("files") or {}),
         "card": "" if missing else _card(version),
     }
 
@@ -148,10 +149,12 @@ def _invented(metrics: dict[str, Any]) -> float | None:
 
 
 def _trained_on(version: ModelVersion) -> dict[str, int]:
-    """How many cells and slides the network learnt from."""
+    """How many cells and slides the network learnt from, and how many cells of elsewhere."""
     part = (version.manifest.get("data") or {}).get("training") or {}
     cells = part.get("parasitized", 0) + part.get("uninfected", 0)
-    return {"cells": cells, "slides": part.get("slides") or 0}
+    others = (version.manifest.get("data") or {}).get("others") or {}
+    elsewhere = sum(counts.get("images", 0) for counts in others.values())
+    return {"cells": cells, "slides": part.get("slides") or 0, "elsewhere": elsewhere}
 
 
 def _card(version: ModelVersion) -> SafeString:

@@ -71,6 +71,10 @@ def _data(data: dict[str, Any]) -> str:
                 f"| {counts['uninfected']:,} |"
             )
     fingerprint = f"Training data fingerprint: `{data['fingerprint']}`."
+    for name, counts in data.get("others", {}).items():
+        rows.append(
+            f"| training: {name} | unknown | {counts['parasitized']:,} | {counts['uninfected']:,} |"
+        )
     return "\n".join(rows) + "\n\n" + _SPLIT[data["split_by"]] + _reviewed(data) + fingerprint
 
 
@@ -95,10 +99,11 @@ def _training(config: dict[str, Any], metrics: dict[str, Any]) -> str:
     shown = ("weights", "epochs", "batch_size", "image_size", "seed")
     settings = ", ".join(f"{name.replace('_', ' ')} {config[name]}" for name in shown)
     best = metrics.get("best_epoch")
+    kept = f"Epoch {best} was kept, the best by validation accuracy, of those in `history.csv`. "
     return (
-        f"{settings}. Epoch {best} was kept, the best by validation accuracy. The temperature and "
+        f"{settings}. {kept if best else ''}The temperature and "
         "the uncertain band were fitted on the validation slides with the int8 model. "
-        "All settings are in `manifest.json`, every epoch is in `history.csv`."
+        "All settings are in `manifest.json`."
     )
 
 

@@ -9,7 +9,7 @@ from ml.images import CELL_COLOUR, IMAGENET_MEAN, IMAGENET_STD
 PEAK_FROM_RANDOM, PEAK_FINE_TUNING = 0.05, 0.01
 PRECISIONS = ("auto", "bf16", "fp32")
 LIMITS = {
-    "epochs": (1, 10_000),
+    "epochs": (0, 10_000),
     "image_size": (32, 1024),
     "batch_size": (2, 4096),
     "learning_rate": (1e-9, 100),

@@ -1,5 +1,6 @@
 """The ResNet34 that reads one red cell, and where its first weights come from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -47,12 +48,14 @@ def new_network(weights: str | Path = "none") -> CellNet:
     """A network with `"imagenet"` weights, random ones (`"none"`), or those of a file.
 
     A file is a state dict (.safetensors, .pt, .pth) or the folder of a trained model; a last
-    layer of another shape is left random.
+    layer of another shape is left random. Several, with commas between, are averaged: networks
+    that were trained on from one another agree so well that their mean keeps what each learnt
+    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     """
     network = CellNet()
     if str(weights) == "none":
         return network
-    state = _imagenet() if str(weights) == "imagenet" else _from_file(Path(weights))
+    state = _imagenet() if str(weights) == "imagenet" else _from_files(str(weights))
     own = network.state_dict()
     fitting = {
         name: value.to(own[name].dtype)
@@ -64,6 +67,24 @@ def new_network(weights: str | Path = "none") -> CellNet:
         raise WeightsError(f"These are not the weights of a ResNet34: {missing[0]} is missing.")
     network.load_state_dict(fitting, strict=False)
     return network
+
+
+def _from_files(weights: str) -> dict[str, Tensor]:
+    files = [weights] if Path(weights).exists() else weights.split(",")
+    states = [_from_file(Path(file)) for file in files]
+    if len(states) == 1:
+        return states[0]
+    try:
+        return {name: _mean([state[name] for state in states]) for name in states[0]}
+    except (KeyError, AttributeError, RuntimeError):
+        raise WeightsError(f"{' and '.join(files)} are not weights of one network.") from None
+
+
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    """Counters of batches are no weights: the first one's stands."""
+    if not values[0].is_floating_point():
+        return values[0]
+    return torch.stack([value.float() for value in values]).mean(0)
 
 
 def _imagenet() -> dict[str, Tensor]:

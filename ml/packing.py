@@ -34,8 +34,8 @@ CALIBRATION_CELLS = 512
 PROBE_CELLS = 8
 
 
-REAL_CELLS = 3000
-"""Of each laboratory at most, to learn what a red cell looks like."""
+REAL_CELLS = 2000
+"""Of each laboratory and class at most, to learn what a red cell looks like."""
 DRAWN, SPOILT = 2100, 500
 """Pictures that are no cell; of the spoilt ones, of each kind."""
 
@@ -60,7 +60,8 @@ def pack(folder: Path, name: str, config: TrainingConfig, data: Data, trained: T
     predictor = _calibrated(predictor, logits, data.validation.labels)
     predictor = _rejecting(folder, predictor, config, data)
     _write_probe(folder, predictor, trained.network, config)
-    write_history(folder / HISTORY, trained.history)
+    if trained.history:
+        write_history(folder / HISTORY, trained.history)
     _write_figures(folder, predictor, data, found, trained)
     card.write(folder, predictor.manifest)
     artifact.write_manifest(folder, predictor.manifest)
@@ -104,19 +105,24 @@ def _draft(name: str, config: TrainingConfig, data: Data) -> Manifest:
 
 
 def _describe(data: Data) -> dict[str, Any]:
-    parts = {"training": data.training, "validation": data.validation, "test": data.test}
+    training = data.training.examples
+    parts = {
+        "training": [example for example in training if not example.origin],
+        "validation": data.validation.examples,
+        "test": data.test.examples if data.test is not None else (),
+    }
     return {
-        "fingerprint": fingerprint(data.training.examples),
+        "fingerprint": fingerprint(training),
         "split_by": "slide" if has_slides(data.validation.examples) else "image",
-        **{name: _counts(part.examples) for name, part in parts.items() if part is not None},
-        "reviewed": _counts([e for e in data.training.examples if e.reviewed]),
+        **{name: _counts(part) for name, part in parts.items() if part},
+        "reviewed": _counts([e for e in training if e.reviewed]),
         "others": {
-            Path(name).name: _counts([e for e in data.training.examples if e.origin == name])
-            for name in sorted({e.origin for e in data.training.examples if e.origin})
+            "/".join(Path(name).parts[-2:]): _counts([e for e in training if e.origin == name])
+            for name in sorted({e.origin for e in training if e.origin})
         },
-        "training_slides": _slides([e for e in data.training.examples if not e.reviewed]),
-        "validation_slides": _slides(data.validation.examples),
-        "test_slides": _slides(data.test.examples) if data.test is not None else [],
+        "training_slides": _slides([e for e in training if not e.reviewed]),
+        "validation_slides": _slides(parts["validation"]),
+        "test_slides": _slides(parts["test"]),
     }
 
 
@@ -149,17 +155,19 @@ def _calibrated(draft: Predictor, logits: np.ndarray, labels: np.ndarray) -> Pre
 def _rejecting(folder: Path, predictor: Predictor, config: TrainingConfig, data: Data) -> Predictor:
     """What a red cell is, from training cells as they are and as augmentation changes them.
 
-    The limits come from cells held out: the validation slides, and a fifth of each other
-    laboratory's cells.
+    The limits come from cells held out, both as they are and changed: the validation slides, and
+    a fifth of each other laboratory's cells. What no slide of ours shows is to be expected too.
     """
-    groups, held_out = [], [data.validation.images]
-    for origin in sorted({example.origin for example in data.training.examples}):
-        images = data.training.where([e.origin == origin for e in data.training.examples]).images
-        images = _sample(images, REAL_CELLS, config.seed)
-        groups.append(images[len(images) // 5 :] if origin else images)
-        held_out += [images[: len(images) // 5]] if origin else []
+    groups, held_out = [], [_sample(data.validation.images, REAL_CELLS, config.seed)]
+    examples = data.training.examples
+    for origin, label in sorted({(e.origin, e.label) for e in examples}):
+        images = data.training.where([(e.origin, e.label) == (origin, label) for e in examples])
+        chosen = _sample(images.images, REAL_CELLS, config.seed)
+        groups.append(chosen[len(chosen) // 5 :] if origin else chosen)
+        held_out += [chosen[: len(chosen) // 5]] if origin else []
     cells = np.concatenate(groups)
-    changed = _levelled(augmented(cells, config.augmentation, config.seed), config)
+    changed = _changed(cells, config)
+    held_out += [_changed(images, config) for images in held_out]
     others = {
         "drawn": drawn(min(DRAWN, len(cells)), config.seed),
         **spoilt(cells, min(SPOILT, len(cells)), config.seed),
@@ -180,8 +188,10 @@ def _rejecting(folder: Path, predictor: Predictor, config: TrainingConfig, data:
     return replace(predictor, rejector=rejector)
 
 
-def _levelled(images: np.ndarray, config: TrainingConfig) -> np.ndarray:
-    return np.stack([prepared(Image.fromarray(image), config) for image in images])
+def _changed(images: np.ndarray, config: TrainingConfig) -> np.ndarray:
+    """As another slide, stain or camera would show them, and levelled again."""
+    views = augmented(images, config.augmentation, config.seed)
+    return np.stack([prepared(Image.fromarray(view), config) for view in views])
 
 
 def _write_probe(

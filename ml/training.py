@@ -60,11 +60,14 @@ def train(
 ) -> Trained:
     """Train and return the network of the best epoch by validation accuracy.
 
-    What is validated and returned is the running average of the weights.
+    What is validated and returned is the running average of the weights. With no epochs the
+    first weights are returned as they are.
 
     Each epoch ends with a checkpoint and a row of `history.csv` in `output`; every random number
     depends on the seed and the epoch alone, so `resume` goes on as if nothing had happened.
     """
+    if not config.epochs:
+        return Trained(new_network(config.weights).eval(), [], 0)
     keep_memory()
     run = _Run(config, training, output, resume and (output / CHECKPOINT).exists())
     while run.epoch < config.epochs:

@@ -25,7 +25,7 @@ def write_cells(folder: Path, slides: int, each: int, size: int = 40, easy: bool
             file = f"C{slide}P{slide + 50}ThinF_IMG_20150918_{slide:06}_cell_{cell}.png"
             image = draw_cell(number, parasitized, size)
             if easy and parasitized:
-                image = Image.blend(image, Image.new("RGB", image.size, PURPLE), 0.6)
+                image = Image.blend(image, Image.new("RGB", image.size, PURPLE), 0.5)
             image.save(folder / name / file)
     return folder
 

@@ -109,6 +109,22 @@ def test_the_weights_of_something_else_are_said(tmp_path, state):
         new_network(tmp_path / "state.pt")
 
 
+def test_several_files_are_averaged(network, tmp_path):
+    other = new_network("none")
+    for name, one in (("a", network), ("b", other)):
+        torch.save(one.state_dict(), tmp_path / f"{name}.pt")
+    mean = new_network(f"{tmp_path / 'a.pt'},{tmp_path / 'b.pt'}")
+    wanted = (network.conv1.weight + other.conv1.weight) / 2
+    torch.testing.assert_close(mean.conv1.weight, wanted)
+
+
+def test_weights_of_different_networks_are_not_averaged(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    torch.save(resnet18().state_dict(), tmp_path / "b.pt")
+    with pytest.raises(WeightsError, match="not weights of one network"):
+        new_network(f"{tmp_path / 'a.pt'},{tmp_path / 'b.pt'}")
+
+
 def test_without_internet_the_way_out_is_said(tmp_path, monkeypatch):
     """A real download, through a proxy that is not there."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -174,7 +174,7 @@ def test_help_says_what_a_script_needs_to_know(capsys):
     ("options", "sentence"),
     [
         (["--weights=/nowhere/first.pt"], r"The weights /nowhere/first\.pt cannot be read"),
-        (["--epochs=0"], "The epochs must be from 1 to"),
+        (["--epochs=-1"], "The epochs must be from 0 to"),
         (["--image-size=8"], "The image size must be from 32 to 1024, not 8"),
         (["--holdout-slides=/nowhere/slides"], "list of slides /nowhere/slides cannot be read"),
         (["--groups=/nowhere/groups"], "grouping /nowhere/groups cannot be read"),

@@ -222,7 +222,7 @@ def test_the_precision_that_is_asked_for_is_taken():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("epochs", 0),
+        ("epochs", -1),
         ("image_size", 16),
         ("batch_size", 1),
         ("learning_rate", -1.0),
@@ -239,3 +239,12 @@ def test_a_value_that_no_training_can_have_is_said(name, value):
 def test_the_rate_follows_the_first_weights():
     assert TrainingConfig(weights="none").peak > TrainingConfig().peak
     assert TrainingConfig(learning_rate=0.2).peak == 0.2
+
+
+def test_without_epochs_the_first_weights_are_what_comes_out(data, tmp_path):
+    first = new_network("none")
+    torch.save(first.state_dict(), tmp_path / "first.pt")
+    config = replace(CONFIG, epochs=0, weights=str(tmp_path / "first.pt"))
+    trained = run(config, data, tmp_path / "out")
+    assert (trained.history, trained.best_epoch) == ([], 0)
+    assert torch.equal(trained.network.conv1.weight, first.conv1.weight)

@@ -35,7 +35,9 @@ class Command(BaseCommand):
         parser.add_argument("--data", type=Path, required=True, metavar="DIR")
         parser.add_argument("--output", type=Path, required=True, metavar="DIR")
         parser.add_argument(
-            "--weights", default=default.weights, help="imagenet, none (random), or a file."
+            "--weights",
+            default=default.weights,
+            help="imagenet, none (random), a file, or several with commas between: their mean.",
         )
         for name, kind in NUMBERS.items():
             flag = f"--{name.replace('_', '-')}"
