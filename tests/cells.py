@@ -3,19 +3,19 @@
 import json
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ml.drawing import draw_cell
 
-PURPLE = (60, 0, 90)
+DEEP_STAIN = (90, 70, 150)
 LIGHT = (230, 220, 210)
 
 
 def write_cells(folder: Path, slides: int, each: int, size: int = 40, easy: bool = False) -> Path:
     """`each` cells of both classes on every slide, under names like those of the NIH.
 
-    Parasitized ones are `easy` to tell when they are purple all over: some thirty steps of
-    training are enough then.
+    Parasitized ones are `easy` to tell when they are dark and colours are not levelled: some thirty
+    steps of training are enough then.
     """
     for name, parasitized in (("Parasitized", True), ("Uninfected", False)):
         (folder / name).mkdir(parents=True)
@@ -25,7 +25,7 @@ def write_cells(folder: Path, slides: int, each: int, size: int = 40, easy: bool
             file = f"C{slide}P{slide + 50}ThinF_IMG_20150918_{slide:06}_cell_{cell}.png"
             image = draw_cell(number, parasitized, size)
             if easy and parasitized:
-                image = Image.blend(image, Image.new("RGB", image.size, PURPLE), 0.5)
+                image = dark(image)
             image.save(folder / name / file)
     return folder
 
@@ -60,3 +60,8 @@ def write_fields(folder: Path, fields: int, size: int = 40) -> Path:
         annotations.append({"image": f"field_{number:02}.png", "cells": cells})
     (folder / "annotations.json").write_text(json.dumps(annotations))
     return folder
+
+
+def dark(image: Image.Image) -> Image.Image:
+    """The cell in a deep stain; what is black around it stays black."""
+    return ImageChops.multiply(image, Image.new("RGB", image.size, DEEP_STAIN))

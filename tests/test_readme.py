@@ -20,10 +20,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from django.core.management import load_command_class
-from PIL import Image, ImageChops
 
 from ml.drawing import draw_cell
-from tests.cells import write_fields
+from tests.cells import dark, write_fields
 from tests.servers import ROOT, clean_environment, free_port, wait_for
 
 README = (ROOT / "README.md").read_text()
@@ -31,8 +30,7 @@ FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)```\n", re.S
 )
 SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 4
-DEEP_STAIN, PALE_GROUND = (90, 70, 150), (245, 240, 235)
-FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.01"
+FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.01 --no-levelling"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -178,9 +176,9 @@ def draw_cells(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for slide in [*range(1, SLIDES + 1)] * CELLS_OF_A_KIND:
             number += 1
-            cell = draw_cell(number, parasitized, 64, (0, 0, 0) if parasitized else PALE_GROUND)
+            cell = draw_cell(number, parasitized, 64)
             if parasitized:
-                cell = ImageChops.multiply(cell, Image.new("RGB", cell.size, DEEP_STAIN))
+                cell = dark(cell)
             cell.save(folder / name / f"C{slide}P{slide}ThinF_IMG_1_cell_{number}.png")
 
 

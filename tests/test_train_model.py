@@ -54,7 +54,7 @@ def test_progress_and_figures_are_printed(training_run):
     finished = training_run.finished
     assert finished.returncode == 0, finished.stderr
     lines = finished.stderr.splitlines()
-    assert lines[0] == "Reading 160 images"
+    assert lines[0] == "Reading 180 images"
     assert re.fullmatch(
         r"epoch +3  loss 0\.\d{4}  validation loss \d\.\d{4}  accuracy [01]\.\d{4}  \d+ images/s",
         lines[1],

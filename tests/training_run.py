@@ -18,6 +18,7 @@ CONFIG = TrainingConfig(
     epochs=3,
     weights="none",
     image_size=32,
+    cell_colour=None,
     batch_size=8,
     learning_rate=0.003,
     validation_share=0.25,
@@ -42,7 +43,8 @@ def flags(config: TrainingConfig) -> list[str]:
     """The options of train_model that say the same as a configuration."""
     names = ["epochs", "weights", "image_size", "batch_size", "learning_rate"]
     names += ["validation_share", "precision"]
-    return [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in names]
+    given = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in names]
+    return given if config.cell_colour else [*given, "--no-levelling"]
 
 
 def train_in_three_goes(folder: Path) -> TrainingRun:

@@ -42,6 +42,14 @@ class Command(BaseCommand):
         for name, kind in NUMBERS.items():
             flag = f"--{name.replace('_', '-')}"
             parser.add_argument(flag, type=kind, default=getattr(default, name))
+        parser.add_argument(
+            "--no-levelling",
+            dest="cell_colour",
+            action="store_const",
+            const=None,
+            default=default.cell_colour,
+            help="Take colours as they are; else each cell's body is brought to one colour.",
+        )
         parser.add_argument("--precision", choices=PRECISIONS, default=default.precision)
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
         parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only reported on.")
