@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from ml import training
 from ml.configuration import TrainingConfig, TrainingError
-from ml.datasets import find_examples, hold_out, load, split
+from ml.datasets import load
 from ml.devices import choose_device, choose_precision
 from ml.network import new_network
+from ml.pipeline import Source, divide
 from ml.training import CHECKPOINT, HISTORY, predict_logits, train
 from tests.training_run import CONFIG, TEST_SLIDES
 
@@ -38,8 +39,9 @@ def one_thread():
 @pytest.fixture(scope="module")
 def data(training_run):
     """(training, validation) as train_model took them."""
-    rest, _ = hold_out(find_examples(training_run.cells), set(TEST_SLIDES))
-    return tuple(load(part, CONFIG) for part in split(rest, CONFIG.validation_share, CONFIG.seed))
+    others = (training_run.other_lab,)
+    source = Source(training_run.cells, test=frozenset(TEST_SLIDES), others=others)
+    return tuple(load(part, CONFIG) for part in divide(CONFIG, source)[:2])
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +135,9 @@ def test_history_has_a_row_for_each_epoch(uninterrupted):
 def test_every_step_is_told(uninterrupted):
     _, _, steps = uninterrupted
     assert [(step.epoch, step.done) for step in steps] == [
-        (epoch, done) for epoch in (1, 2, 3) for done in range(1, 13)
+        (epoch, done) for epoch in (1, 2, 3) for done in range(1, 25)
     ]
-    assert {(step.epochs, step.total) for step in steps} == {(3, 12)}
+    assert {(step.epochs, step.total) for step in steps} == {(3, 24)}
     assert all(step.loss > 0 and step.images_per_second > 0 for step in steps)
 
 

@@ -1,6 +1,6 @@
 """One real training, small enough for tests: killed, stopped by Ctrl-C, and ended.
 
-Its cells are drawn and easily told apart; 32 px, three epochs of twelve steps from random weights.
+Its cells are drawn and easily told apart; 32 px, three epochs of 24 steps from random weights.
 """
 
 import signal
