@@ -30,7 +30,8 @@ FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)```\n", re.S
 )
 SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 4
-FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.01 --no-levelling"
+PALE_GROUND = (245, 240, 235)
+FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.003 --no-levelling"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -176,7 +177,7 @@ def draw_cells(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for slide in [*range(1, SLIDES + 1)] * CELLS_OF_A_KIND:
             number += 1
-            cell = draw_cell(number, parasitized, 64)
+            cell = draw_cell(number, parasitized, 64, (0, 0, 0) if parasitized else PALE_GROUND)
             if parasitized:
                 cell = dark(cell)
             cell.save(folder / name / f"C{slide}P{slide}ThinF_IMG_1_cell_{number}.png")
