@@ -1,6 +1,6 @@
 """Predictor: images of single red cells → what the model says of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,23 +91,24 @@ class Predictor:
 
     def logits(self, pixels: np.ndarray, batch: int = 64) -> np.ndarray:
         """Of parasitized (n,), for any number of uint8 images (n, size, size, 3)."""
-        starts = range(0, len(pixels), batch)
-        parts = [self.output(pixels[start : start + batch]).logits for start in starts]
+        parts = [output.logits for output in self._outputs(pixels, batch)]
         return _difference(np.concatenate(parts)) if parts else np.empty(0, np.float32)
 
     def features(self, pixels: np.ndarray, batch: int = 64) -> np.ndarray:
         """(n, d), for any number of uint8 images (n, size, size, 3)."""
-        starts = range(0, len(pixels), batch)
-        found = [self.output(pixels[start : start + batch]).features for start in starts]
+        found = [output.features for output in self._outputs(pixels, batch)]
         return np.concatenate([part for part in found if part is not None])
 
     def judge(self, pixels: np.ndarray, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Calibrated P(parasitized) (n,) and whether it is rejected (n,), for any number."""
-        starts = range(0, len(pixels), batch)
-        outputs = [self.output(pixels[start : start + batch]) for start in starts]
+        outputs = list(self._outputs(pixels, batch))
         logits = _difference(np.concatenate([output.logits for output in outputs]))
         rejected = [bool(reason) for output in outputs for reason in self._reasons(output)]
         return self.probabilities(logits, self.manifest.temperature), np.array(rejected)
+
+    def _outputs(self, pixels: np.ndarray, batch: int) -> Iterator[Output]:
+        for start in range(0, len(pixels), batch):
+            yield self.output(pixels[start : start + batch])
 
     def output(self, pixels: np.ndarray) -> Output:
         """What the engine says of uint8 images (n, size, size, 3)."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from ml.datasets import is_ignored
 from ml.engines import cores
-from ml.fields import kind_of
+from ml.kinds import kind_of
 from ml.images import UnreadableImage, read_image
 from ml.predictor import Predictor
 

@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 from PIL import Image
 
-from ml.fields import kind_of
+from ml.kinds import kind_of
 from ml.images import read_image
 from ml.limits import UnreadableImage
 from ml.sandbox import SECONDS, ChildLost, receive, send

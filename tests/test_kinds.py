@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from ml.drawing import draw_cell, draw_field
-from ml.fields import kind_of
+from ml.kinds import kind_of
 from ml.images import read_image
 from tests.realdata import real_images
 

@@ -1,0 +1,66 @@
+"""A whole field read: its red cells found, cut out and classified in one batch."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from ml.decisions import REJECTED
+from ml.fields import Box, Finder, FoundCell
+from ml.predictor import CellPrediction, Predictor
+
+MARGIN = 0.1
+"""Around a found cell, as a share of its box's sides: as the network's cells are cut."""
+NO_CELLS = "No red cell was found in this field."
+
+
+@dataclass(frozen=True)
+class FieldCell:
+    """A red cell found in a field, and what the network says of it."""
+
+    box: Box
+    edge: bool
+    said: CellPrediction
+
+    @property
+    def counts(self) -> bool:
+        return not self.edge and self.said.decision != REJECTED
+
+
+@dataclass(frozen=True)
+class FieldReading:
+    cells: tuple[FieldCell, ...]
+    decision: str | None
+    """`rejected` where it is no field that can be read, else None: a field has no label."""
+    reasons: tuple[str, ...]
+    model: str
+    finder: str
+
+
+@dataclass(frozen=True)
+class FieldReader:
+    predictor: Predictor
+    finder: Finder
+
+    def read(self, image: Image.Image) -> FieldReading:
+        """Of an upright RGB image."""
+        found = self.finder.find(image)
+        said = self.predictor.predict([cut(image, cell) for cell in found])
+        cells = tuple(FieldCell(f.box, f.edge, s) for f, s in zip(found, said, strict=True))
+        names = (self.predictor.manifest.name, self.finder.name)
+        if not cells:
+            return FieldReading((), REJECTED, (NO_CELLS,), *names)
+        return FieldReading(cells, None, (), *names)
+
+
+def cut(image: Image.Image, cell: FoundCell) -> Image.Image:
+    """The cell with a little of what is around it, as far as the image goes."""
+    x, y, width, height = cell.box
+    dx, dy = round(MARGIN * width), round(MARGIN * height)
+    return image.crop(
+        (
+            max(0, x - dx),
+            max(0, y - dy),
+            min(image.width, x + width + dx),
+            min(image.height, y + height + dy),
+        )
+    )
