@@ -14,8 +14,8 @@ import numpy as np
 
 from ml.datasets import is_ignored
 from ml.engines import cores
-from ml.kinds import kind_of
 from ml.images import UnreadableImage, read_image
+from ml.kinds import kind_of
 from ml.predictor import Predictor
 
 CHUNK = 64

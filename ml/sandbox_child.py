@@ -20,8 +20,8 @@ from typing import Any
 import cv2
 from PIL import Image
 
-from ml.kinds import kind_of
 from ml.images import read_image
+from ml.kinds import kind_of
 from ml.limits import UnreadableImage
 from ml.sandbox import SECONDS, ChildLost, receive, send
 

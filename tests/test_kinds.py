@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from ml.drawing import draw_cell, draw_field
-from ml.kinds import kind_of
 from ml.images import read_image
+from ml.kinds import kind_of
 from tests.realdata import real_images
 
 BACKGROUNDS = [(0, 0, 0), (226, 224, 214)]
