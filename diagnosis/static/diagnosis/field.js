@@ -1,0 +1,327 @@
+// A whole field: its boxes, a strip of its cells, one cell large, and what a person says of them.
+//
+// `heard` is the server's last answer; what was said since waits in the outbox. Everything on the
+// page is drawn from the two together, so a refusal rolls back by itself.
+
+import { Boxes } from "./field-boxes.js";
+import { Card } from "./field-card.js";
+import { countGroups, medianSide, needsPerson, shown, withUnsent, word } from "./field-cells.js";
+import { Draft } from "./field-draft.js";
+import { Outbox } from "./field-outbox.js";
+import { Strip } from "./field-strip.js";
+import { View } from "./field-view.js";
+
+const ASK_AGAIN = 2_000; // ms, while the field is being read
+const LABELS = ["parasitized", "uninfected", "cannot-tell", "no-cell"]; // keys 1 to 4
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const page = document.getElementById("field");
+const part = (name) => page.querySelector(`[data-${name}]`);
+const { cells: address, photo, icons, mayReview, who, name } = page.dataset;
+const size = { width: Number(page.dataset.width), height: Number(page.dataset.height) };
+const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+const canReview = mayReview === "yes";
+
+let heard = { cells: [], image: {} };
+let cells = [];
+let group = "all";
+let selected = null;
+let deeds = []; // what was said on this page, newest last, so that it can be undone
+
+const view = new View(part("view"), { url: photo, ...size, calm, label: `${name}: arrow keys move it, plus and minus zoom` });
+const boxes = new Boxes(view);
+const draft = new Draft(view, boxes, showDraft);
+const strip = new Strip(part("strip"), icons, (id) => select(id));
+const card = new Card(part("card"), { icons, photo: strip.photo });
+const outbox = new Outbox({ address, store: `unsent:${who}:${address}`, token, told });
+
+// Hearing
+
+async function ask() {
+  try {
+    const { answer, trouble, refusal } = await outbox.ask();
+    if (answer) return told({ answer });
+    say(refusal ?? trouble);
+    if (refusal) return;
+  } catch {
+    say("The connection is lost. This page goes on by itself when it is back.");
+  }
+  setTimeout(ask, ASK_AGAIN);
+}
+
+function told({ answer, refusal, item }) {
+  if (answer) hear(answer, item);
+  if (refusal) say(`Not kept: ${refusal}`);
+  show();
+}
+
+function hear(answer, item) {
+  heard = answer;
+  if (item?.box) follow(item);
+  part("verdict").innerHTML = answer.verdict_html;
+  const headline = part("verdict").querySelector(".verdict-line");
+  part("headline").textContent = headline?.textContent.trim() ?? "";
+  if (["queued", "running"].includes(answer.image.state)) setTimeout(ask, ASK_AGAIN);
+  if (part("say").textContent && !item) say("");
+}
+
+// A cell that was added gets the server's id; the selection and what can be undone go with it.
+function follow({ key, box }) {
+  const found = heard.cells.findLast((cell) => cell.by === "person" && String(cell.box) === String(box));
+  if (!found) return;
+  if (selected === key) selected = found.id;
+  for (const deed of deeds) if (deed.id === key) deed.id = found.id;
+}
+
+// Showing
+
+function show() {
+  cells = withUnsent(heard.cells, outbox.items);
+  const counts = countGroups(cells);
+  for (const chip of page.querySelectorAll("[data-group]")) showChip(chip, counts);
+  showNeed();
+  boxes.show({ cells, group, selected });
+  strip.show(shown(cells, group), selected);
+  if (!draft.isOn) card.show(find(selected), cells.length);
+  part("empty").hidden = !part("strip").hidden;
+  part("empty").textContent = whyEmpty();
+  part("undo").disabled = !deeds.length;
+  showUnsent();
+  announce(counts);
+}
+
+function showChip(chip, counts) {
+  chip.setAttribute("aria-pressed", chip.dataset.group === group);
+  chip.querySelector(".count").textContent = counts[chip.dataset.group];
+  if (chip.dataset.group === "removed") chip.hidden = !counts.removed && group !== "removed";
+}
+
+function showNeed() {
+  const number = cells.filter(needsPerson).length;
+  part("need").textContent = number ? `${number} ${number === 1 ? "needs" : "need"} a person` : "None needs a person";
+  for (const button of [part("need-next"), part("need-previous")]) button.disabled = !number;
+}
+
+function whyEmpty() {
+  if (!heard.image.state) return "The cells are being fetched.";
+  if (["queued", "running"].includes(heard.image.state)) return "This field is being read. The cells appear here by themselves.";
+  if (heard.image.state === "failed") return "This field could not be read.";
+  return group === "all" ? "No red cell was found in this photograph." : `No cell is ${word(group).toLowerCase()}.`;
+}
+
+function showUnsent() {
+  const number = outbox.items.length;
+  part("unsent").hidden = !outbox.trouble || !number;
+  const opinions = `${number} ${number === 1 ? "opinion is" : "opinions are"}`;
+  part("unsent-text").textContent = `${outbox.trouble} ${opinions} kept on this computer and sent when it is possible again.`;
+}
+
+// Said once things have settled, not with every key.
+let lastSaid = "";
+function announce(counts) {
+  if (!heard.image.state || outbox.items.length) return;
+  const { counted, parasitized, uncertain } = counts;
+  const text = `${counted} cells counted, ${parasitized} parasitized, ${uncertain} uncertain. ${part("headline").textContent}`;
+  if (text !== lastSaid) part("live").textContent = lastSaid = text;
+}
+
+function say(text) {
+  part("say").textContent = text;
+}
+
+function find(id) {
+  return cells.find((cell) => cell.id === id);
+}
+
+// Choosing
+
+function select(id, { look = true } = {}) {
+  if (draft.isOn) draft.stop();
+  selected = id;
+  const cell = find(id);
+  if (cell && !shown([cell], group).length) setGroup("all");
+  boxes.show({ selected });
+  strip.select(id, calm);
+  card.show(cell, cells.length);
+  if (cell && look) view.bringToSight(cell.box);
+}
+
+function setGroup(chosen) {
+  group = chosen;
+  show();
+  part("strip").scrollTo({ left: 0, behavior: "instant" });
+}
+
+function step(by) {
+  const list = shown(cells, group);
+  const index = list.findIndex((cell) => cell.id === selected);
+  const next = list[index < 0 ? 0 : Math.min(Math.max(0, index + by), list.length - 1)];
+  if (next) select(next.id);
+}
+
+// Round and round, from the chosen cell on.
+function stepToNeed(by) {
+  const list = shown(cells, "all");
+  const start = list.findIndex((cell) => cell.id === selected);
+  for (let count = 1; count <= list.length; count += 1) {
+    const index = start < 0 && by < 0 ? list.length - count : start + by * count;
+    const cell = list[(index + 2 * list.length) % list.length];
+    if (needsPerson(cell)) return select(cell.id);
+  }
+  say("No cell needs a person now.");
+}
+
+// Saying
+
+function opine(label) {
+  if (!canReview) return;
+  if (draft.isOn) return label !== "no-cell" && addCell(label);
+  const cell = find(selected);
+  if (!cell || cell.review === (label || null)) return;
+  if (tell(cell.id, label)) deeds.push({ id: cell.id, before: cell.review ?? "" });
+  show();
+}
+
+function tell(id, label) {
+  say("");
+  if (heard.cells.some((cell) => cell.id === id)) return outbox.add({ cell: id, label }), true;
+  if (outbox.change(id, label)) return true;
+  say("This cell is just being sent. Try again in a moment.");
+  return false;
+}
+
+function agree() {
+  const decision = find(selected)?.decision;
+  if (decision === "parasitized" || decision === "uninfected") opine(decision);
+}
+
+function undo() {
+  const deed = deeds.pop();
+  if (!deed) return;
+  if (tell(deed.id, deed.before)) select(deed.id);
+  else deeds.push(deed);
+  show();
+}
+
+function addCell(label) {
+  const box = draft.box;
+  draft.stop();
+  outbox.add({ box, label });
+  const added = outbox.items.findLast((item) => item.box);
+  if (!added) return;
+  deeds.push({ id: added.key, before: "" });
+  show();
+  select(added.key);
+}
+
+function draw() {
+  if (!canReview || !view.isOpen()) return;
+  if (draft.isOn) return draft.stop();
+  selected = null;
+  draft.begin(medianSide(cells, size.width / 16));
+  view.plane.focus();
+  say("");
+}
+
+function showDraft() {
+  part("draw").setAttribute("aria-pressed", draft.isOn);
+  boxes.show({ draft: draft.isOn ? { box: draft.box } : null, selected });
+  if (!draft.isOn) return card.show(find(selected), cells.length);
+  card.showDraft(draft.box);
+  const [x, y, width, height] = draft.box;
+  part("place").textContent = `Box of ${width} by ${height} pixels, ${x} from the left, ${y} from the top. Arrow keys move it, with Shift they resize it.`;
+}
+
+function toggleBoxes() {
+  const hidden = !boxes.state.hidden;
+  boxes.show({ hidden });
+  part("hide").setAttribute("aria-pressed", hidden);
+}
+
+function token() {
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? page.querySelector("[name=csrfmiddlewaretoken]").value;
+}
+
+// Keys and buttons
+
+const actions = {
+  "zoom-in": () => view.zoom(1.4),
+  "zoom-out": () => view.zoom(1 / 1.4),
+  whole: () => view.whole(),
+  draw,
+  hide: toggleBoxes,
+  undo,
+  help: () => part("keys").showModal(),
+  heat: () => card.heat(),
+  "take-back": () => opine(""),
+  previous: () => step(-1),
+  next: () => step(1),
+  "need-next": () => stepToNeed(1),
+  "need-previous": () => stepToNeed(-1),
+  again: () => outbox.send(),
+  "close-keys": () => part("keys").close(),
+};
+for (const [action, act] of Object.entries(actions)) part(action)?.addEventListener("click", act);
+for (const chip of page.querySelectorAll("[data-group]")) chip.addEventListener("click", () => setGroup(chip.dataset.group));
+for (const button of page.querySelectorAll("button[data-say]")) button.addEventListener("click", () => opine(button.dataset.say));
+
+const keys = {
+  "+": actions["zoom-in"],
+  "=": actions["zoom-in"],
+  "-": actions["zoom-out"],
+  0: actions.whole,
+  a: agree,
+  b: toggleBoxes,
+  d: draw,
+  h: actions.heat,
+  n: actions["need-next"],
+  p: actions["need-previous"],
+  z: undo,
+  "?": actions.help,
+  Delete: () => opine("no-cell"),
+  Escape: () => (draft.isOn ? draft.stop() : select(null)),
+  ...Object.fromEntries(LABELS.map((label, index) => [index + 1, () => opine(label)])),
+};
+
+// Whoever speaks to the computer turns single keys off, or words would press them.
+const singly = part("singly");
+singly.checked = localStorage.getItem("single-keys") !== "off";
+singly.addEventListener("change", () => localStorage.setItem("single-keys", singly.checked ? "on" : "off"));
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  const act = ARROWS[event.key] ? arrow(event) : singly.checked && keys[event.key.length > 1 ? event.key : event.key.toLowerCase()];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+function arrow({ key, target, shiftKey }) {
+  const [right, down] = ARROWS[key];
+  if (draft.isOn) return () => draft.nudge(right, down, shiftKey);
+  if (target === view.plane) return () => view.move(right, down);
+  if (target === part("strip") && right) return () => step(right);
+  return null;
+}
+
+part("strip").addEventListener("keydown", (event) => {
+  const ends = { Home: 0, End: -1 };
+  if (event.key === "Enter" && selected === null) step(0);
+  else if (event.key === "Enter") card.buttons[0].focus();
+  else if (event.key in ends) select(shown(cells, group).at(ends[event.key])?.id ?? null);
+  else return;
+  event.preventDefault();
+});
+
+view.viewer.addHandler("canvas-click", ({ quick, position }) => {
+  if (!quick) return;
+  view.plane.focus();
+  select(boxes.at(view.toImage(position))?.id ?? null, { look: false });
+});
+view.viewer.addHandler("open-failed", () => say("The photograph could not be loaded. Reload the page to try again."));
+
+strip.takePhoto(photo);
+strip.photo.addEventListener("load", () => show());
+show();
+ask();
+if (outbox.items.length) outbox.send();
