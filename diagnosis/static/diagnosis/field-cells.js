@@ -43,8 +43,9 @@ export function countGroups(cells) {
   return counts;
 }
 
-export function shown(cells, group) {
-  const kept = cells.filter((cell) => isShown(cell, group));
+// The chosen cell stays where it is until another is chosen, even if it belongs elsewhere now.
+export function shown(cells, group, chosen) {
+  const kept = cells.filter((cell) => isShown(cell, group) || cell.id === chosen);
   return kept.sort((one, other) => suspicion(other) - suspicion(one) || one.number - other.number);
 }
 

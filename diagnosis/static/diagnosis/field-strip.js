@@ -31,12 +31,9 @@ export class Strip {
     this.fill();
   }
 
-  select(selected, calm) {
-    this.selected = selected;
+  follow(calm) {
     const index = this.index();
     if (index >= 0) this.reveal(index, calm);
-    this.row.replaceChildren();
-    this.fill();
   }
 
   index() {
@@ -94,7 +91,7 @@ export class Strip {
   caption(cell) {
     const caption = document.createElement("span");
     caption.className = "field-caption";
-    caption.append(icon(this.icons, cell.counts_as), cell.probability === null ? "added" : percent(cell.probability));
+    caption.append(icon(this.icons, cell.counts_as, cell.counts_as), cell.probability === null ? "added" : percent(cell.probability));
     if (cell.review) caption.append(icon(this.icons, "user"));
     return caption;
   }
@@ -107,10 +104,10 @@ export class Strip {
 
 const ICONS = { edge: "cut", removed: "close" };
 
-export function icon(address, name) {
+export function icon(address, name, extra = "") {
   const space = "http://www.w3.org/2000/svg";
   const drawn = document.createElementNS(space, "svg");
-  drawn.setAttribute("class", `icon ${name}`);
+  drawn.setAttribute("class", `icon ${extra}`);
   drawn.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(space, "use");
   use.setAttribute("href", `${address}#${ICONS[name] ?? name}`);

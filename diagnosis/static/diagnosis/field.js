@@ -5,7 +5,7 @@
 
 import { Boxes } from "./field-boxes.js";
 import { Card } from "./field-card.js";
-import { countGroups, medianSide, needsPerson, shown, withUnsent, word } from "./field-cells.js";
+import { countGroups, isShown, medianSide, needsPerson, shown, withUnsent, word } from "./field-cells.js";
 import { Draft } from "./field-draft.js";
 import { Outbox } from "./field-outbox.js";
 import { Strip } from "./field-strip.js";
@@ -81,7 +81,7 @@ function show() {
   for (const chip of page.querySelectorAll("[data-group]")) showChip(chip, counts);
   showNeed();
   boxes.show({ cells, group, selected });
-  strip.show(shown(cells, group), selected);
+  strip.show(listed(), selected);
   if (!draft.isOn) card.show(find(selected), cells.length);
   part("empty").hidden = !part("strip").hidden;
   part("empty").textContent = whyEmpty();
@@ -129,6 +129,10 @@ function say(text) {
   part("say").textContent = text;
 }
 
+function listed() {
+  return shown(cells, group, selected);
+}
+
 function find(id) {
   return cells.find((cell) => cell.id === id);
 }
@@ -139,21 +143,23 @@ function select(id, { look = true } = {}) {
   if (draft.isOn) draft.stop();
   selected = id;
   const cell = find(id);
-  if (cell && !shown([cell], group).length) setGroup("all");
+  if (cell && !isShown(cell, group)) setGroup("all");
   boxes.show({ selected });
-  strip.select(id, calm);
+  strip.show(listed(), id);
+  strip.follow(calm);
   card.show(cell, cells.length);
   if (cell && look) view.bringToSight(cell.box);
 }
 
 function setGroup(chosen) {
   group = chosen;
+  if (find(selected) && !isShown(find(selected), group)) selected = null;
   show();
   part("strip").scrollTo({ left: 0, behavior: "instant" });
 }
 
 function step(by) {
-  const list = shown(cells, group);
+  const list = listed();
   const index = list.findIndex((cell) => cell.id === selected);
   const next = list[index < 0 ? 0 : Math.min(Math.max(0, index + by), list.length - 1)];
   if (next) select(next.id);
@@ -215,7 +221,7 @@ function addCell(label) {
 }
 
 function draw() {
-  if (!canReview || !view.isOpen()) return;
+  if (!canReview || part("draw").disabled) return;
   if (draft.isOn) return draft.stop();
   selected = null;
   draft.begin(medianSide(cells, size.width / 16));
@@ -289,7 +295,7 @@ singly.checked = localStorage.getItem("single-keys") !== "off";
 singly.addEventListener("change", () => localStorage.setItem("single-keys", singly.checked ? "on" : "off"));
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog")) return;
   const act = ARROWS[event.key] ? arrow(event) : singly.checked && keys[event.key.length > 1 ? event.key : event.key.toLowerCase()];
   if (!act) return;
   event.preventDefault();
@@ -308,7 +314,7 @@ part("strip").addEventListener("keydown", (event) => {
   const ends = { Home: 0, End: -1 };
   if (event.key === "Enter" && selected === null) step(0);
   else if (event.key === "Enter") card.buttons[0].focus();
-  else if (event.key in ends) select(shown(cells, group).at(ends[event.key])?.id ?? null);
+  else if (event.key in ends) select(listed().at(ends[event.key])?.id ?? null);
   else return;
   event.preventDefault();
 });
@@ -318,6 +324,7 @@ view.viewer.addHandler("canvas-click", ({ quick, position }) => {
   view.plane.focus();
   select(boxes.at(view.toImage(position))?.id ?? null, { look: false });
 });
+view.viewer.addHandler("open", () => (part("draw").disabled = false));
 view.viewer.addHandler("open-failed", () => say("The photograph could not be loaded. Reload the page to try again."));
 
 strip.takePhoto(photo);
