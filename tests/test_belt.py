@@ -69,3 +69,15 @@ def test_the_tail_is_the_beta_binomial_s():
     total = 0.005 * 0.995 / 0.0025**2 - 1
     tail = stats.betabinom.sf(17, 1000, 0.005 * total, 0.995 * total)
     assert Belt(1000, 0.005, 0.0025**2, 0.9).at_least(18) == pytest.approx(tail, rel=1e-3)
+
+
+def test_only_the_healthy_cells_of_a_slide_have_a_background():
+    """Mean and variance of the count, by the law of total variance: each f is a binomial."""
+    mean, variance, sensitivity, share = 0.1, 0.05**2, 0.9, 0.5
+    chances = Belt(1000, mean, variance, sensitivity).chances(share)
+    expected = sum(k * p for k, p in chances.items())
+    spread = sum((k - expected) ** 2 * p for k, p in chances.items())
+    p = share * sensitivity + (1 - share) * mean
+    within, between = 1000 * p * (1 - p), 1000 * 999 * (1 - share) ** 2 * variance
+    assert expected == pytest.approx(1000 * p, rel=1e-3)
+    assert spread == pytest.approx(within + between, rel=1e-2)

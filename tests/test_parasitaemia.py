@@ -198,6 +198,14 @@ def test_cells_that_only_a_person_found_are_not_counted_twice():
     assert infected_share(Counts(1000, 0, found=3), USUAL).value == 0.003
 
 
+def test_what_people_saw_is_the_least():
+    """Amid a background that could explain all five, three cells that a person found."""
+    share = infected_share(Counts(1000, 2, found=3), known_background(0.02, 0.5))
+    certain = infected_share(Counts(1000, 0, found=3), USUAL)
+    assert (share.value, share.low) == (certain.value, certain.low)
+    assert 0.0005 < share.low < share.value == 0.003 < share.high
+
+
 counts = st.integers(1, 3000).flatmap(
     lambda cells: st.lists(st.integers(0, cells), min_size=5, max_size=5).map(
         lambda cuts: Counts(cells, *np.diff([0, *sorted(cuts)]).tolist())
