@@ -17,6 +17,9 @@ def collected(settings, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     (source / "page.css").write_text("body { color: black }\n" * 50)
+    (source / "diagnosis").mkdir()
+    (source / "diagnosis/one.js").write_text('import { two } from "./two.js";\n')
+    (source / "diagnosis/two.js").write_text("export const two = 2;\n")
     settings.STATICFILES_DIRS = [source]
     call_command("collectstatic", interactive=False, verbosity=0)
     return settings.STATIC_ROOT
@@ -33,6 +36,13 @@ def test_collected_files_are_named_by_their_content_and_compressed(collected):
     assert name != "page.css"
     assert (collected / f"{name}.br").exists()
     assert (collected / f"{name}.gz").exists()
+
+
+def test_a_module_imports_others_by_their_hashed_names(collected):
+    storage = StaticStorage(location=str(collected), base_url="/static/")
+    one, two = (storage.url(f"diagnosis/{name}.js").rpartition("/")[2] for name in ("one", "two"))
+    assert two != "two.js"
+    assert f'from "./{two}"' in (collected / "diagnosis" / one).read_text()
 
 
 def test_a_file_added_since_keeps_its_plain_name(collected):

@@ -96,9 +96,12 @@ export class Strip {
     return caption;
   }
 
+  // By place as well: the row may be drawn anew between the press of a button and its release.
   pick(event) {
     const option = event.target.closest("[role=option]");
-    if (option) this.choose(this.cells[Number(option.dataset.index)].id);
+    const place = Math.floor((event.clientX - this.row.getBoundingClientRect().left) / PITCH);
+    const cell = this.cells[option ? Number(option.dataset.index) : place];
+    if (cell) this.choose(cell.id);
   }
 }
 
