@@ -1,5 +1,7 @@
 """How gunicorn serves the site; it reads this by itself: `gunicorn malariaweb.wsgi`."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,24 @@ workers = settings.WEB_CONCURRENCY
 threads = settings.WEB_THREADS
 # A bad setting then ends the start with its sentence, instead of ending one process after another.
 preload_app = True
-graceful_timeout = 5
+# Uploads on their way end well; hosts that stop a service wait 30 s, seldom longer.
+graceful_timeout = 25
 keepalive = 5
 forwarded_allow_ips = "*" if settings.TRUSTED_PROXY_COUNT else "127.0.0.1"
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
 loglevel = "warning"
+gunicorn_log = {"handlers": ["console"], "level": "WARNING", "propagate": False}
+logconfig_dict = settings.LOGGING | {
+    "loggers": settings.LOGGING["loggers"] | {"gunicorn.error": gunicorn_log}
+}
+
+if settings.METRICS_TOKEN:
+    # Before prometheus_client is loaded: web processes then add up what each has counted.
+    counts = settings.VAR / "metrics"
+    shutil.rmtree(counts, ignore_errors=True)
+    counts.mkdir()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
 
 
 def when_ready(server: Any) -> None:

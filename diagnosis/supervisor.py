@@ -18,7 +18,8 @@ from typing import NoReturn
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 28
+"""A worker ends its task (ANALYSIS_SOFT_TIME_LIMIT), the web process its uploads."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -26,7 +27,7 @@ class Stopped(Exception):
     """A person or the system asked for the end."""
 
 
-def supervise(commands: Mapping[str, str]) -> None:
+def supervise(commands: Mapping[str, str], patience: float = PATIENCE_SECONDS) -> None:
     """Run commands until SIGINT, SIGTERM or SIGHUP; all have ended when this returns."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
@@ -40,7 +41,7 @@ def supervise(commands: Mapping[str, str]) -> None:
                     _bury(name, running.pop(name))
             time.sleep(POLL_SECONDS)
     except Stopped:
-        _end(running.values())
+        _end(running.values(), patience)
 
 
 def _stop(*_: object) -> NoReturn:
@@ -67,10 +68,10 @@ def _bury(name: str, process: subprocess.Popen[bytes]) -> None:
     logger.error("The %s process ended (%s); it is started again.", name, process.returncode)
 
 
-def _end(processes: Collection[subprocess.Popen[bytes]]) -> None:
+def _end(processes: Collection[subprocess.Popen[bytes]], patience: float) -> None:
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=max(0, deadline - time.monotonic()))

@@ -88,6 +88,13 @@ class Environment:
             stop(f"{name} is too weak: use {SECRET_LENGTH} random characters or more.")
         return key
 
+    def secret(self, name: str, length: int) -> str:
+        """A secret that may be left out, and is then empty."""
+        secret = self.text(name)
+        if secret and len(secret) < length:
+            stop(f"{name} is too short: use {length} random characters or more.")
+        return secret
+
     def refuse_unknown(self) -> None:
         for name in sorted(set(self._file) - self.names):
             stop(f"{name} in {self._where} is not a setting of this site: see .env.example.")

@@ -23,6 +23,8 @@ PORT = env.whole("PORT", 8000, 1, 65535)
 TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", int(SITE_URL.startswith("https:")), 0, 10)
 TIME_ZONE = env.read("TIME_ZONE", environment.time_zone, "UTC", "a zone like Africa/Nairobi")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "line", ("line", "json"))
+METRICS_TOKEN = env.secret("METRICS_TOKEN", 20)
 
 # Security
 DEBUG = env.flag("DEBUG", False)
@@ -39,6 +41,8 @@ ALLOWED_HOSTS = LOCAL_HOSTS + ([environment.host_of(SITE_URL)] if SITE_URL else 
 LISTEN_ON = "127.0.0.1" if ALLOWED_HOSTS[-1] in LOCAL_HOSTS else "0.0.0.0"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+# Probes ask the web process itself, past the proxy that ends https.
+SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -73,6 +77,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "malariaweb.middleware.Requests",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -274,15 +279,33 @@ CELERY_TIMEZONE = TIME_ZONE
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"ids": {"()": "malariaweb.logs.Ids"}},
+    "formatters": {
+        "line": {
+            "()": "malariaweb.logs.Lines",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
+        "json": {"()": "malariaweb.logs.Json"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["ids"],
+        }
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # A line for each request says little without its fields.
+        "malariaweb.requests": {"level": LOG_LEVEL if LOG_FORMAT == "json" else "ERROR"},
         # To every HEAD request it says that Django's body was dropped, as it should be.
         "gunicorn.http.wsgi": {"level": "ERROR"},
-        # Two lines for each task, every few seconds.
+        # Two lines for each task, every few seconds; where lines have ids, the one at its end.
         "celery.worker.strategy": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
-        "celery.app.trace": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
+        "celery.app.trace": {
+            "level": LOG_LEVEL if LOG_LEVEL == "DEBUG" or LOG_FORMAT == "json" else "WARNING"
+        },
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
     },

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("diagnosis.urls")),
     path("", include("diagnosis.urls_laboratories")),
     path("", include("diagnosis.urls_models")),
+    path("", include("diagnosis.urls_operating")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -189,9 +189,17 @@ class Site:
     def said(self, words: str) -> int:
         return self.log.read_text(errors="replace").count(words) if self.log.exists() else 0
 
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+    def get(self, path: str, **headers: str) -> str:
+        asked = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(asked, timeout=30) as response:
             return response.read().decode()
+
+    def status(self, path: str) -> tuple[int, str]:
+        """Also of an answer that is an error."""
+        try:
+            return 200, self.get(path)
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def answers(self) -> bool:
         try:

@@ -36,6 +36,8 @@ MALFORMED = [
     ("MODEL_ENGINE", "jax"),
     ("TIME_ZONE", "Moon/Sea_of_Tranquility"),
     ("LOG_LEVEL", "LOUD"),
+    ("LOG_FORMAT", "xml"),
+    ("METRICS_TOKEN", "short"),
     ("VAR", "/dev/null/var"),
     ("ENV_FILE", "/nowhere/.env"),
 ]

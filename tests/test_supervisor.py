@@ -11,7 +11,7 @@ from tests.servers import ROOT, clean_environment, stop, wait_for
 SUPERVISE = """
 import sys
 from diagnosis.supervisor import supervise
-supervise({name: f"{sys.executable} {sys.argv[1]} {name}" for name in ("one", "two")})
+supervise({name: f"{sys.executable} {sys.argv[1]} {name}" for name in ("one", "two")}, patience=3)
 """
 PROGRAM = """
 import os, signal, sys, time
