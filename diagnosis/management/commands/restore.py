@@ -1,0 +1,29 @@
+"""What `backup` wrote, into an installation that has not been started yet."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
+
+from diagnosis import backups, restoring
+
+
+class Command(BaseCommand):
+    help = "Restores an archive of `backup` into an empty installation, on either database."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("archive", type=Path)
+
+    def handle(self, *args: Any, archive: Path, **options: Any) -> None:
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("createcachetable", verbosity=0)
+            counts = restoring.restore(archive)
+        except backups.BackupError as error:
+            raise CommandError(str(error)) from None
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {error}".strip()) from None
+        self.stdout.write(f"{counts} are restored. Now start the site.")

@@ -1,0 +1,263 @@
+"""A backup restored into an empty installation is the same, row by row and file by file."""
+
+import io
+import shutil
+import tarfile
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from allauth.account.models import EmailAddress, EmailConfirmation
+from allauth.mfa.models import Authenticator
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from diagnosis import backups
+from diagnosis.models import Activation, Band, Prediction, SmearImage
+from tests.databases import at_once, connected, migrate
+from tests.people import join, laboratory_of
+from tests.readings import active_model, another_model, failed, new_slide, read, waiting
+
+
+def fill() -> None:
+    """Something in every table, and what is easily lost: long fractions, odd signs, loops."""
+    model, older = active_model(), another_model()
+    Activation.objects.create(version=model, replaced=older, reason='It\'s "better"\n細胞')
+    band = Band.objects.create(version=model, low=0.1234567890123, high=0.9, reason="Local")
+    laboratory = laboratory_of("ada", "Kisumu ä")
+    ben = join(laboratory, "ben").user
+    laboratory.invitations.create(invited_by=ben, note="For Carl")
+    slide, other = new_slide(laboratory, note="Ward 4", created_by=ben), new_slide(laboratory)
+    first = read(slide, probability=1 / 3, band=band, reasons=["a", "ß"])
+    read(other, same_as=first)
+    failed(slide), waiting(other)
+    first.image.reviews.create(reviewer=ben, prediction=first, label="parasitized", comment="Ring")
+    group = Group.objects.create(name="operators")
+    group.permissions.set(Permission.objects.filter(codename__contains="modelversion"))
+    ben.groups.add(group)
+    ben.user_permissions.set(Permission.objects.filter(codename="view_slide"))
+    address = EmailAddress.objects.create(user=ben, email="ben@example.org")
+    EmailConfirmation.objects.create(email_address=address, key="k")
+    Authenticator.objects.create(user=ben, type="totp", data={"secret": "x"})
+    entry = {"user": ben, "object_repr": "x", "action_flag": CHANGE, "change_message": "[]"}
+    LogEntry.objects.create(**entry)
+    User.objects.filter(pk=ben.pk).update(last_login=timezone.now() - timedelta(microseconds=1))
+
+
+def contents() -> dict[str, list[str]]:
+    """All rows of all tables, with the related rows of each, as text."""
+    rows = {}
+    for model in backups.models():
+        lines = []
+        for row in model._base_manager.order_by("pk"):
+            line = {field.attname: getattr(row, field.attname) for field in model._meta.fields}
+            line |= {
+                field.name: sorted(map(str, field.value_from_object(row)))
+                for field in model._meta.many_to_many
+                if field.remote_field.through._meta.auto_created
+            }
+            lines.append(repr(sorted(line.items())))
+        rows[model._meta.label] = lines
+    return rows
+
+
+def files(folder) -> dict[str, bytes]:
+    paths = Path(folder).rglob("*")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+
+
+@pytest.fixture
+def empty_databases(tmp_path, request, django_db_blocker):
+    """New ones, by their kind."""
+
+    def make(kind):
+        if kind == "sqlite":
+            return migrate(f"sqlite:///{tmp_path / 'new.sqlite3'}")
+        return migrate(request.getfixturevalue("postgres_url"))
+
+    with django_db_blocker.unblock():
+        yield make
+
+
+@contextmanager
+def another_installation(url, settings, tmp_path):
+    before = settings.MEDIA_ROOT
+    settings.MEDIA_ROOT = tmp_path / "new media"
+    try:
+        with connected(url):
+            yield
+    finally:
+        settings.MEDIA_ROOT = before
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_all_of_it_is_the_same(real_database, kind, empty_databases, settings, tmp_path, capsys):
+    fill()
+    archive, before, stored = tmp_path / "backup.tar", contents(), files(settings.MEDIA_ROOT)
+    assert len(stored) == 4
+    assert {name for name, rows in before.items() if not rows} == set(), "fill() them"
+    call_command("backup", archive)
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert f"{sum(map(len, before.values()))} rows and 4 files" in capsys.readouterr().out
+    with another_installation(empty_databases(kind), settings, tmp_path):
+        call_command("restore", archive)
+        assert contents() == before
+        assert files(settings.MEDIA_ROOT) == stored
+        image = SmearImage.objects.first()
+        assert image.file.read() == stored[image.file.name]
+        assert image.name_in_lower_case == image.name.lower()
+        assert User.objects.get(username="ben").has_perm("diagnosis.view_slide")
+        another_model()  # numbers go on
+        read(image.slide)
+
+
+@pytest.fixture
+def archive(tmp_path, transactional_db):
+    fill()
+    path = tmp_path / "backup.tar"
+    backups.write(path)
+    return path
+
+
+@pytest.fixture
+def emptied(archive, settings):
+    for model in reversed(backups.models()):
+        with connection.constraint_checks_disabled():
+            model._base_manager.all()._raw_delete("default")
+    for kind in (User.groups, User.user_permissions, Group.permissions):
+        kind.through.objects.all()._raw_delete("default")
+    shutil.rmtree(settings.MEDIA_ROOT)
+    return archive
+
+
+def refusal(archive) -> str:
+    with pytest.raises(CommandError) as error:
+        call_command("restore", archive)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_an_installation_in_use_is_left_alone(archive):
+    before = contents()
+    assert "This installation is not empty" in refusal(archive)
+    assert contents() == before
+
+
+def rewritten(archive, change) -> None:
+    """The archive with entries that `change` made of its own: (name, bytes) → some of them."""
+    with tarfile.open(archive) as tar:
+        entries = [(entry.name, tar.extractfile(entry).read()) for entry in tar]
+    with tarfile.open(archive, "w") as tar:
+        for old in entries:
+            for name, content in change(*old):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+
+
+def flipped(name, content):
+    spoil = name.startswith("media/")
+    yield name, content[:-1] + bytes([content[-1] ^ 1]) if spoil else content
+
+
+def one_lost(name, content):
+    if "Membership" not in name:
+        yield name, content
+
+
+def one_more(name, content):
+    yield name, content
+    if name == backups.ABOUT:
+        yield "media/other.png", b"not ours"
+
+
+def without_end(name, content):
+    if name != backups.CHECKSUMS:
+        yield name, content
+
+
+@pytest.mark.parametrize("change", [flipped, one_lost, one_more, without_end])
+def test_an_altered_archive_is_refused(emptied, change):
+    rewritten(emptied, change)
+    assert "is damaged" in refusal(emptied) or "is cut off" in refusal(emptied)
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9])
+def test_an_archive_that_was_cut_off_is_refused(emptied, share):
+    content = emptied.read_bytes()
+    emptied.write_bytes(content[: int(len(content) * share)])
+    said = refusal(emptied)
+    assert "damaged" in said or "cut off" in said
+    assert not User.objects.exists()
+
+
+def test_what_is_no_archive_is_refused(emptied):
+    emptied.write_bytes(b"no tar at all" * 100)
+    assert "is damaged or no backup" in refusal(emptied)
+    assert "There is no file" in refusal(emptied.with_name("nowhere.tar"))
+
+
+def test_another_version_is_refused(emptied):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('diagnosis', '9999', %s)",
+            [timezone.now()],
+        )
+    try:
+        assert "another version of the site" in refusal(emptied)
+        assert "diagnosis.9999" in refusal(emptied)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM django_migrations WHERE name = '9999'")
+
+
+def test_a_restore_that_breaks_off_leaves_nothing(emptied, monkeypatch, settings):
+    save, calls = default_storage.save, []
+
+    def full(name, content):
+        calls.append(name)
+        if len(calls) == 3:
+            raise OSError("no space left")
+        return save(name, content)
+
+    monkeypatch.setattr(default_storage, "save", full)
+    assert "Nothing was restored: no space left" in refusal(emptied)
+    assert not User.objects.exists()
+    assert files(settings.MEDIA_ROOT) == {}
+    monkeypatch.undo()
+    call_command("restore", emptied)
+    assert Prediction.objects.count() == 4
+
+
+def test_an_archive_is_not_overwritten(archive, capsys):
+    content = archive.read_bytes()
+    with pytest.raises(CommandError, match="exists already"):
+        call_command("backup", archive)
+    assert archive.read_bytes() == content
+
+
+def test_a_lost_file_is_named_and_the_rest_is_kept(transactional_db, tmp_path, capsys):
+    fill()
+    lost = SmearImage.objects.first().file
+    lost.storage.delete(lost.name)
+    call_command("backup", tmp_path / "backup.tar")
+    said = capsys.readouterr()
+    assert "and 3 files" in said.out
+    assert "model of your own: nowhere" in said.out
+    assert said.err.count(lost.name) == 1
+
+
+def test_uploads_go_on_while_rows_are_written_and_are_not_in_it(real_database):
+    laboratory_of("ada")
+    with backups._snapshot():
+        assert User.objects.count() == 1
+        (made,) = at_once(lambda: laboratory_of("ben"))
+        assert made.name == "Kisumu"
+        assert User.objects.count() == 1
+    assert User.objects.count() == 2
