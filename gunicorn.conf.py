@@ -21,9 +21,8 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True
 loglevel = "warning"
 gunicorn_log = {"handlers": ["console"], "level": "WARNING", "propagate": False}
-logconfig_dict = settings.LOGGING | {
-    "loggers": settings.LOGGING["loggers"] | {"gunicorn.error": gunicorn_log}
-}
+loggers = {**settings.LOGGING["loggers"], "gunicorn.error": gunicorn_log}  # type: ignore[dict-item]
+logconfig_dict = {**settings.LOGGING, "loggers": loggers}
 
 if settings.METRICS_TOKEN:
     # Before prometheus_client is loaded: web processes then add up what each has counted.

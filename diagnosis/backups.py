@@ -197,7 +197,7 @@ class Rows(jsonl.Serializer):
     """Rows name others by their keys; content types and permissions by their words."""
 
     def _init_options(self) -> None:
-        super()._init_options()
+        super()._init_options()  # type: ignore[misc]
         self.json_kwargs["cls"] = Exact
 
     def handle_fk_field(self, obj: Any, field: Any) -> None:

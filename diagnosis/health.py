@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
@@ -48,7 +49,8 @@ def _database() -> None:
 def _broker() -> None:
     with current_app.connection_for_write(transport_options=PATIENCE) as broker:
         broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-        broker.default_channel.queue_declare(current_app.conf.task_default_queue)  # a round trip
+        channel: Any = broker.default_channel  # typed as its base class, which can do nothing
+        channel.queue_declare(current_app.conf.task_default_queue)  # a round trip
 
 
 def _model() -> None:

@@ -117,7 +117,7 @@ def _read_all(path: Path, written: list[str]) -> Counts:
 
 def _read_rows(lines: Iterable[str]) -> int:
     number = 0
-    for row in jsonl.Deserializer(lines):
+    for row in jsonl.Deserializer(lines):  # type: ignore[arg-type]
         row.save(force_insert=True)  # as it is: no default of ours, no new moment
         number += 1
     return number
