@@ -43,7 +43,7 @@ def test_a_trained_network_and_its_export_say_the_same(training_run):
     found = parity(exported, reference, cells.labels)
     require_parity(found)
     assert found.cells == 160
-    assert np.abs(exported - reference).max() < 0.1 * np.abs(reference).max()
+    assert np.sqrt(np.mean((exported - reference) ** 2)) < 0.1 * reference.std()
 
 
 def test_a_doctored_export_is_refused():
