@@ -1,0 +1,84 @@
+"""The finder's training: what windows ask for, and the command from folder to artifact."""
+
+import json
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from ml.drawing import draw_field
+from ml.fields import Finder
+from ml.finder_training import IGNORED, STRIDE, WINDOW, read_fields, targets, window
+
+
+@pytest.fixture
+def fields(tmp_path):
+    """Three small drawn fields in a grid, whose boxes are the grid's squares."""
+    folder = tmp_path / "fields"
+    (folder / "images").mkdir(parents=True)
+    annotations = []
+    for number in range(3):
+        image = draw_field(number, cells=12, parasitized=1, size=(400, 300))
+        image.save(folder / "images" / f"F{number}.png")
+        cells = [
+            {"type": "red blood cell", "box": [100 * x + 12, 100 * y + 12, 76, 76]}
+            for y in range(3)
+            for x in range(4)
+        ]
+        cells.append({"type": "ring", "box": [13, 13, 76, 76]})  # boxed twice
+        annotations.append({"image": f"F{number}.png", "cells": cells})
+    (folder / "annotations.json").write_text(json.dumps(annotations))
+    return folder
+
+
+def test_a_cell_boxed_twice_is_one(fields):
+    field = read_fields(fields)[0]
+    assert len(field.boxes) == 12
+    assert field.parasitized.sum() == 1
+    assert field.side == 76
+
+
+def test_a_window_is_asked_for_the_cells_that_are_in_it(fields):
+    batch, target, weight = window(read_fields(fields)[0], np.random.default_rng(0))
+    places = WINDOW // STRIDE
+    assert batch.shape == (3, WINDOW, WINDOW)
+    assert target.shape == (7, places, places)
+    assert weight.shape == (2, places, places)
+    assert (target[0] == 1).sum() >= 1
+    assert not target[1:3].any()
+
+
+def test_targets_are_peaks_with_their_sides():
+    boxes = np.array([[40, 40, 72, 72], [WINDOW - 4, 0, WINDOW + 28, 32], [100, 100, 132, 132]])
+    inside = np.zeros((WINDOW // STRIDE,) * 2, bool)
+    target, weight = targets(boxes.astype(float), np.array([0, 0, IGNORED]), inside)
+    y, x = np.argwhere(target[0] == 1)[0]
+    assert (target[0] == 1).sum() == 1  # of the second too little is seen; the third is ignored
+    middle = (np.array([x, y]) + 0.5) * STRIDE
+    sides = target[3:, y, x] * 32
+    assert sides == pytest.approx([*(middle - 40), *(72 - middle)])
+    assert weight[0, y, x] == 1
+    assert weight[0, 29, 29] == 0
+
+
+def test_the_command_writes_a_finder_that_loads(fields, tmp_path, capsys):
+    options = ["--fields", fields, "--output", tmp_path / "cells-0", "--blocks", "3"]
+    options += ["--validation-blocks", "2", "--test-blocks", "3", "--steps", "2"]
+    call_command("train_finder", *options)
+    told = capsys.readouterr().out
+    assert "Training on 1 fields" in told
+    assert "test, fields: fields 1" in told
+    assert Finder.load(tmp_path / "cells-0", threads=1).name == "cells-0"
+    with pytest.raises(CommandError, match="not empty"):
+        call_command("train_finder", *options)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"), [(["4"], "no block 4 of 3"), (["2"], "cannot choose and be reported on")]
+)
+def test_blocks_that_cannot_be_are_refused(fields, tmp_path, blocks, words):
+    with pytest.raises(CommandError, match=words):
+        call_command(
+            "train_finder", "--fields", fields, "--output", tmp_path / "x", "--blocks", "3",
+            "--validation-blocks", "2", "--test-blocks", *blocks,
+        )  # fmt: skip
