@@ -15,6 +15,7 @@ LIMITS = {
     "learning_rate": (1e-9, 100),
     "validation_share": (0.01, 0.9),
     "others": (1, 10**7),
+    "mixup": (0, 100),
 }
 
 
@@ -37,6 +38,9 @@ class TrainingConfig:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
+    mixup: float = 0.0
+    """Pairs of images are mixed by shares drawn from Beta(mixup, mixup); 0 leaves them apart
+    (Zhang et al. 2018)."""
     averaging: float = 0.998
     """Of the running average of weights: what each step keeps of it (500 steps' memory)."""
     validation_share: float = 0.15

@@ -91,7 +91,7 @@ class _Run:
         network = new_network("none" if resume else config.weights)
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.average = AveragedModel(
-            self.network, multi_avg_fn=_averaging(config.averaging), use_buffers=True
+            self.network, multi_avg_fn=averaging(config.averaging), use_buffers=True
         )
         self.optimizer = _optimizer(self.network, config)
         self.deck = Deck(training, config.others)
@@ -131,9 +131,10 @@ class _Run:
     def _step(self, chosen: Tensor, generator: Generator) -> tuple[float, int]:
         images, labels = self._batch(chosen)
         images = self.config.augmentation(images, generator)
+        images, mates, share = mixed(images, self.config.mixup, generator)
         with torch.autocast(self.device.type, self.precision, self.precision != torch.float32):
             logits, *_ = self.network(_normalise(images, self.config))
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+            loss = loss_of(logits, labels, mates, share, self.config.label_smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(
                 "The loss is no longer a number: start anew with a lower --learning-rate."
@@ -238,7 +239,7 @@ def _optimizer(network: CellNet, config: TrainingConfig) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=config.peak, momentum=config.momentum, nesterov=True)
 
 
-def _averaging(keep: float) -> Callable[[Any, Any, Any], None]:
+def averaging(keep: float) -> Callable[[Any, Any, Any], None]:
     """The running average's update; it keeps less in the first steps, whose weights are random."""
 
     def update(average: list[Tensor], now: list[Tensor], count: Tensor) -> None:
@@ -249,6 +250,29 @@ def _averaging(keep: float) -> Callable[[Any, Any, Any], None]:
             torch._foreach_copy_(average, now)
 
     return update
+
+
+def loss_of(
+    logits: Tensor, labels: Tensor, mates: Tensor, share: float, smoothing: float
+) -> Tensor:
+    """Cross entropy with each image's own label by its share, and with its mate's by the rest."""
+    loss = share * F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    if share < 1:
+        other = F.cross_entropy(logits, labels[mates], label_smoothing=smoothing)
+        loss = loss + (1 - share) * other
+    return loss
+
+
+def mixed(images: Tensor, mixup: float, generator: Generator) -> tuple[Tensor, Tensor, float]:
+    """(images, which other image each is mixed with, the share that is its own: at least a half)"""
+    mates = torch.arange(len(images))
+    if not mixup:
+        return images, mates, 1.0
+    mates = torch.randperm(len(images), generator=generator)
+    chance = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+    share = float(chance.beta(mixup, mixup))
+    share = max(share, 1 - share)
+    return torch.lerp(images[mates], images, share), mates, share
 
 
 def _normalise(images: Tensor, config: TrainingConfig) -> Tensor:

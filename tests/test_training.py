@@ -250,3 +250,33 @@ def test_without_epochs_the_first_weights_are_what_comes_out(data, tmp_path):
     trained = run(config, data, tmp_path / "out")
     assert (trained.history, trained.best_epoch) == ([], 0)
     assert torch.equal(trained.network.conv1.weight, first.conv1.weight)
+
+
+def test_mixing_keeps_at_least_half_of_each_image_and_is_the_same_for_the_same_seed():
+    images = torch.arange(8.0)[:, None, None, None].expand(8, 3, 4, 4).contiguous()
+    runs = [training.mixed(images, 0.4, torch.Generator().manual_seed(seed)) for seed in range(20)]
+    for found, mates, share in runs:
+        assert 0.5 <= share < 1
+        assert sorted(mates.tolist()) == list(range(8))
+        wanted = share * images + (1 - share) * images[mates]
+        assert torch.allclose(found, wanted, atol=1e-5)
+    again = training.mixed(images, 0.4, torch.Generator().manual_seed(3))
+    assert torch.equal(again[0], runs[3][0])
+    assert len({share for _, _, share in runs}) == 20
+
+
+def test_nothing_is_mixed_unless_asked_for():
+    images = torch.rand(4, 3, 4, 4)
+    found, _, share = training.mixed(images, 0.0, torch.Generator())
+    assert found is images
+    assert share == 1
+
+
+def test_a_mixed_image_is_asked_for_both_labels_by_their_shares():
+    logits = torch.tensor([[10.0, 0.0], [0.0, 0.0]])
+    labels, mates = torch.tensor([0, 1]), torch.tensor([1, 0])
+    even = float(np.log(2))
+    found = training.loss_of(logits, labels, mates, 0.75, smoothing=0.0)
+    assert float(found) == pytest.approx((0.25 * 10 + even) / 2, abs=1e-3)
+    apart = training.loss_of(logits, labels, torch.arange(2), 1.0, smoothing=0.0)
+    assert float(apart) == pytest.approx(even / 2, abs=1e-3)

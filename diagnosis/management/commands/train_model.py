@@ -21,6 +21,7 @@ NUMBERS = {
     "validation_share": float,
     "seed": int,
     "others": int,
+    "mixup": float,
 }
 
 
