@@ -1,4 +1,5 @@
-"""A slide is analysed again by the active version; what others said of it stays beside."""
+"""A slide is analysed again by the active version, or an image as another kind; what was said of it
+before stays beside."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,11 +7,19 @@ from functools import partial
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from . import current, intake, registry, tasks, verdict
-from .models import PENDING_STATES, READ_STATES, ModelVersion, Prediction, Slide, State
+from .models import (
+    PENDING_STATES,
+    READ_STATES,
+    ModelVersion,
+    Prediction,
+    Slide,
+    SmearImage,
+    State,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,8 @@ def standing(slide: Slide) -> Standing:
     version = ModelVersion.objects.filter(is_active=True).first()
     if version is None:
         return Standing()
-    waits, beside, own = Q(state__in=PENDING_STATES), Q(is_current=False), Q(model=version)
+    waits, beside = Q(state__in=PENDING_STATES), Q(is_current=False)
+    own = Q(model=version, kind=F("image__kind"))
     counts = slide.predictions.aggregate(
         old=Count("pk", filter=~waits & ~beside & ~own),
         coming=Count("pk", filter=waits & beside & own),
@@ -50,10 +60,13 @@ def standing(slide: Slide) -> Standing:
 def outdated(slide: Slide, version: ModelVersion) -> QuerySet[Prediction]:
     """The current readings by other versions, of images that this one is not reading now."""
     coming = Prediction.objects.filter(
-        image=OuterRef("image"), model=version, state__in=PENDING_STATES
+        image=OuterRef("image"),
+        model=version,
+        kind=OuterRef("image__kind"),
+        state__in=PENDING_STATES,
     )
     finished = slide.predictions.filter(is_current=True).exclude(state__in=PENDING_STATES)
-    return finished.exclude(model=version).exclude(Exists(coming))
+    return finished.exclude(model=version, kind=F("image__kind")).exclude(Exists(coming))
 
 
 def others() -> Prefetch:
@@ -79,10 +92,27 @@ def analyse_again(slide: Slide) -> int:
     return len(rows)
 
 
+def read_as(image: SmearImage, kind: str) -> bool:
+    """A person says what an image is: it is read as that, while the old reading counts.
+
+    False: it is taken for this already. Raises registry.NoModel.
+    """
+    version, slide = registry.active_model(), image.slide
+    with transaction.atomic():
+        current.lock([slide.pk])
+        if not SmearImage.objects.filter(pk=image.pk).exclude(kind=kind).update(kind=kind):
+            return False
+        rows = list(outdated(slide, version).filter(image=image).only("pk", "image_id", "state"))
+        ids = _queue(slide, version, rows)
+        verdict.recount([slide.pk])
+        transaction.on_commit(partial(tasks.send, ids), robust=True)
+    return True
+
+
 def _queue(slide: Slide, version: ModelVersion, rows: Iterable[Prediction]) -> list[int]:
     """The ids of what has to be read."""
     images = {row.image_id for row in rows if row.state in READ_STATES}
-    known = slide.predictions.filter(model=version, image__in=images)
+    known = slide.predictions.filter(model=version, image__in=images, kind=F("image__kind"))
     current.take_over(list(known.values_list("pk", flat=True)))
     never = [row.pk for row in rows if row.state == State.FAILED]
     broken = [*never, *known.filter(state=State.FAILED).values_list("pk", flat=True)]
@@ -90,10 +120,12 @@ def _queue(slide: Slide, version: ModelVersion, rows: Iterable[Prediction]) -> l
     return [*intake.queue_again(broken, version), *_new(slide, version, new)]
 
 
-def _new(slide: Slide, version: ModelVersion, images: Iterable[UUID]) -> list[int]:
+def _new(slide: Slide, version: ModelVersion, image_ids: Iterable[UUID]) -> list[int]:
     now = timezone.now()
     made = Prediction.objects.bulk_create(
-        Prediction(image_id=image, slide=slide, model=version, is_current=False, sent_at=now)
-        for image in images
+        Prediction(
+            image=image, slide=slide, model=version, kind=image.kind, is_current=False, sent_at=now
+        )
+        for image in SmearImage.objects.filter(pk__in=list(image_ids)).order_by("pk")
     )
     return [row.pk for row in made]

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from .models import READ_STATES, Prediction, Slide
 
@@ -15,7 +16,7 @@ def lock(slide_ids: Collection[UUID]) -> None:
 
 
 def take_over(prediction_ids: Collection[int]) -> None:
-    """Those that were read, by a version that is still active, count from now on."""
+    """Those that were read, by a version that is still active and as what they are, count now."""
     if prediction_ids:
         _take_over(prediction_ids)
 
@@ -24,7 +25,8 @@ def take_over(prediction_ids: Collection[int]) -> None:
 def _take_over(prediction_ids: Collection[int]) -> None:
     asked = Prediction.objects.filter(pk__in=prediction_ids, is_current=False)
     lock(set(asked.values_list("slide", flat=True)))
-    read = asked.filter(state__in=READ_STATES, model__is_active=True)
+    as_it_is = asked.filter(kind=F("image__kind"))
+    read = as_it_is.filter(state__in=READ_STATES, model__is_active=True)
     images = dict(read.values_list("image", "pk"))
     former = Prediction.objects.filter(image__in=list(images), is_current=True)
     former.update(is_current=False)

@@ -79,6 +79,12 @@ def _exists(slide: Slide) -> str:
     return format_html('Slide <a href="{}">{}</a> exists already.', address, slide.code)
 
 
+class BasisForm(forms.ModelForm):
+    class Meta:
+        model = Slide
+        fields = ("red_cells_per_microlitre",)
+
+
 class ReviewForm(forms.Form):
     label = forms.ChoiceField(choices=Opinion)
     comment = forms.CharField(max_length=200, required=False)

@@ -1,5 +1,6 @@
 """The images of a slide as its page shows them: which ones, in what order, and what changed."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -7,8 +8,17 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import again, reviews, verdict
-from .models import PENDING_STATES, READ_STATES, Decision, Prediction, Slide, SmearImage, State
+from . import again, counting, finding, reviews, verdict
+from .models import (
+    PENDING_STATES,
+    READ_STATES,
+    Decision,
+    Kind,
+    Prediction,
+    Slide,
+    SmearImage,
+    State,
+)
 
 PER_PAGE = 60
 
@@ -51,8 +61,8 @@ def answer(prediction: Prediction) -> str:
 
 
 def is_read(prediction: Prediction) -> bool:
-    """There is an answer that a person can agree with or overrule."""
-    return prediction.state in READ_STATES
+    """There is an answer that a person can agree with or overrule; a field's cells have theirs."""
+    return prediction.state in READ_STATES and prediction.kind == Kind.CELL
 
 
 def predictions(slide: Slide, show: str, order: str) -> QuerySet[Prediction]:
@@ -66,7 +76,16 @@ def predictions(slide: Slide, show: str, order: str) -> QuerySet[Prediction]:
 
 def current(image: SmearImage) -> Prediction:
     """The reading of an image that its card shows."""
-    return _with_all_of_a_card(image.predictions.filter(is_current=True)).get()
+    prediction = _with_all_of_a_card(image.predictions.filter(is_current=True)).get()
+    _with_cells([prediction])
+    return prediction
+
+
+def _with_cells(shown: Iterable[Prediction]) -> None:
+    """What was found in each field, as `found`."""
+    found = counting.of_predictions(shown)
+    for prediction in shown:
+        prediction.found = found.get(prediction.pk)  # type: ignore[attr-defined]
 
 
 def _with_all_of_a_card(found: QuerySet[Prediction]) -> QuerySet[Prediction]:
@@ -79,6 +98,7 @@ def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> di
     show = show if show in STATUSES else ""
     order = order if order in ORDERS else next(iter(ORDERS))
     shown: Page = Paginator(predictions(slide, show, order), PER_PAGE).get_page(page)
+    _with_cells(shown.object_list)
     return summary(slide, show) | {
         "order": order,
         "orders": ORDERS,
@@ -100,6 +120,7 @@ def summary(slide: Slide, show: str = "") -> dict[str, Any]:
         "seen": f"{_fingerprint(tally, every)}-{standing.seen}",
         "standing": standing,
         "show": show,
+        "result": finding.of_slide(slide) if tally.fields else None,
         "chips": [("", "All", tally.total), *_chips(tally)],
         "research_use": verdict.RESEARCH_USE,
         "trained_on": verdict.TRAINED_ON,
@@ -115,7 +136,12 @@ def _pace(slide: Slide) -> str:
 
 def _fingerprint(tally: verdict.Tally, every: str) -> str:
     """Two pages of a slide that show the same have the same one."""
-    return "-".join([*(str(getattr(tally, name)) for name in (*STATUSES, "reviewed")), every])
+    return "-".join(
+        [
+            *(str(getattr(tally, name)) for name in (*STATUSES, "reviewed", *verdict.OF_FIELDS)),
+            every,
+        ]
+    )
 
 
 def _chips(tally: verdict.Tally) -> list[tuple[str, str, int]]:

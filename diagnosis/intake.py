@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from ml import sandbox
@@ -20,12 +21,24 @@ from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
 from . import current, registry, tasks, verdict
-from .models import READ_STATES, Decision, Kind, ModelVersion, Prediction, Slide, SmearImage, State
+from .counting import Found
+from .models import (
+    READ_STATES,
+    Cell,
+    Decision,
+    Kind,
+    ModelVersion,
+    Prediction,
+    Slide,
+    SmearImage,
+    State,
+)
 
 logger = logging.getLogger(__name__)
 
 REPEATED = (
-    "state", "label", "probability", "decision", "reasons", "activation", "finished_at",
+    "state", "label", "probability", "decision", "reasons", "activation", "finder",
+    "finished_at",
 )  # fmt: skip
 
 
@@ -71,12 +84,6 @@ class Upload:
         name = shown_name(file.name or "")
         try:
             decoded = sandbox.decode(file.read(MAX_BYTES + 1))
-            if decoded.kind == Kind.FIELD:
-                raise UnreadableImage(
-                    "field",
-                    "This looks like a whole microscope field: whole fields are not read yet. "
-                    "Upload photographs of single red cells.",
-                )
             return self._keep(name, decoded)
         except UnreadableImage as refusal:
             return Receipt(name, refusal=str(refusal), code=refusal.code)
@@ -120,6 +127,7 @@ class Upload:
         """The ids of those that have to be read."""
         self._look_elsewhere(images)
         made = Prediction.objects.bulk_create(self._prediction(image) for image in images)
+        _repeat_cells([row for row in made if row.same_as_id and row.kind == Kind.FIELD])
         verdict.recount([self.slide.pk])
         return [row.pk for row in made if row.state == State.QUEUED]
 
@@ -134,9 +142,15 @@ class Upload:
             self.elsewhere[row.image.sha256].append(row)
 
     def _prediction(self, image: SmearImage) -> Prediction:
-        row = Prediction(image=image, slide=self.slide, model=self.model, sent_at=timezone.now())
+        row = Prediction(
+            image=image,
+            slide=self.slide,
+            model=self.model,
+            kind=image.kind,
+            sent_at=timezone.now(),
+        )
         for earlier in self.elsewhere.get(image.sha256, ()):
-            if earlier.state in READ_STATES and earlier.model_id == self.model.pk:
+            if _can_be_repeated(earlier, row):
                 for name in REPEATED:
                     setattr(row, name, getattr(earlier, name))
                 row.same_as_id = earlier.same_as_id or earlier.pk
@@ -169,6 +183,29 @@ class Upload:
         word = "slide" if len(slides) == 1 else "slides"
         note = f"The same picture is also on {word} {', '.join(slides)}."
         return replace(receipt, note=note, code="on-another-slide")
+
+
+def _can_be_repeated(earlier: Prediction, row: Prediction) -> bool:
+    same = (earlier.model_id, earlier.kind) == (row.model_id, row.kind)
+    return same and earlier.state in READ_STATES
+
+
+def _repeat_cells(rows: Iterable[Prediction]) -> None:
+    for row in rows:
+        cells = list(Cell.objects.filter(prediction=row.same_as_id))
+        found = Found()
+        for cell in cells:
+            cell.pk, cell.prediction, cell.image, cell.reviewed = None, row, row.image, ""
+            if cell.decision != Decision.REJECTED and cell.probability is not None:
+                cell.decision = _decided(cell.probability, row) or cell.decision
+            found.add(cell.is_cut, cell.decision, "")
+        Cell.objects.bulk_create(cells, batch_size=tasks.CELLS_AT_ONCE)
+        if row.state == State.DONE:
+            Prediction.objects.filter(pk=row.pk).update(decision=found.decision)
+
+
+def _decided(probability: float, row: Prediction) -> str:
+    return decide(probability, row.thresholds) if row.thresholds else ""
 
 
 def _decide(row: Prediction) -> None:
@@ -220,9 +257,11 @@ def queue_again(prediction_ids: Iterable[int], model: ModelVersion) -> list[int]
     """Those of them that had failed, now as new; the caller holds their slides and sends them."""
     failed = Prediction.objects.filter(pk__in=list(prediction_ids), state=State.FAILED)
     ids, now = list(failed.values_list("pk", flat=True)), timezone.now()
+    of_image = SmearImage.objects.filter(pk=OuterRef("image")).values("kind")
     failed.update(
         state=State.QUEUED,
         model=model,
+        kind=Subquery(of_image),
         band=None,
         attempts=0,
         error="",

@@ -24,6 +24,10 @@ current:
     current again            the active version had read the image before: that row, as it is
 
 So a current row is `failed` or waiting only where its image was never read at all.
+
+An image is a crop of one cell or a whole field; a person may say that it was taken for the wrong
+one (`again.read_as`), and it is read anew as the other. The reading of a field holds the cells that
+were found in it. What people say of these stands beside them, in `CellReview`.
 """
 
 import secrets
@@ -32,13 +36,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Concat, Lower
 from django.utils import timezone
 
+from ml import parasitaemia
 from ml.decisions import LABEL_THRESHOLD, Thresholds
+from ml.parasitaemia import BASIS, POSSIBLE_BASIS
 
 INVITATION_DAYS = 14
 
@@ -117,6 +123,14 @@ class Stain(models.TextChoices):
     OTHER = "other", "Other"
 
 
+class Finding(models.TextChoices):
+    """The verdict on the fields of a slide; empty without fields."""
+
+    POSITIVE = parasitaemia.POSITIVE, "Positive"
+    NEGATIVE = parasitaemia.NEGATIVE, "Negative"
+    UNCERTAIN = parasitaemia.UNCERTAIN, "Uncertain"
+
+
 class Slide(models.Model):
     """One glass slide of one patient's blood: a code, never a name."""
 
@@ -145,6 +159,19 @@ class Slide(models.Model):
     rejected = models.PositiveIntegerField(default=0, editable=False)
     failed = models.PositiveIntegerField(default=0, editable=False)
     pending = models.PositiveIntegerField(default=0, editable=False)
+    red_cells_per_microlitre = models.PositiveIntegerField(
+        "red cells per µL",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(POSSIBLE_BASIS[0]), MaxValueValidator(POSSIBLE_BASIS[1])],
+        help_text=f"Measured for this patient; without it {BASIS:,} are assumed.",
+    )
+    # What its fields say together, kept by `recount` too.
+    cells_counted = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    cells_parasitized = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    finding = models.CharField(
+        max_length=12, blank=True, default="", db_default="", editable=False, choices=Finding
+    )
     words = models.GeneratedField(
         expression=Lower(Concat("code", Value("\n"), "note")),
         output_field=models.CharField(max_length=400),
@@ -346,12 +373,27 @@ class Prediction(models.Model):
         help_text="The image's, kept here so that slides are added up without a join.",
     )
     model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="predictions")
+    kind = models.CharField(
+        max_length=10,
+        choices=Kind,
+        default=Kind.CELL,
+        db_default=Kind.CELL,
+        help_text="What the image was read as.",
+    )
     is_current = models.BooleanField(default=True, help_text="The one the slide counts.")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     label = models.CharField(max_length=12, choices=Label, blank=True)
     probability = models.FloatField(null=True, blank=True, help_text="P(parasitized), calibrated.")
-    decision = models.CharField(max_length=12, choices=Decision, blank=True)
+    decision = models.CharField(
+        max_length=12,
+        choices=Decision,
+        blank=True,
+        help_text="Of a field: that of its most suspicious cell that counts.",
+    )
     reasons = models.JSONField(default=list, blank=True)
+    finder = models.CharField(
+        max_length=100, blank=True, default="", db_default="", help_text="What found its cells."
+    )
     band = models.ForeignKey(
         Band,
         models.PROTECT,
@@ -382,7 +424,9 @@ class Prediction(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["image", "model"], name="once_per_model_version"),
+            models.UniqueConstraint(
+                fields=["image", "model", "kind"], name="once_per_version_and_kind"
+            ),
             models.UniqueConstraint(
                 fields=["image"], condition=Q(is_current=True), name="one_current_prediction"
             ),
@@ -413,6 +457,90 @@ class Prediction(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in PENDING_STATES
+
+
+class Cell(models.Model):
+    """A red cell of a field: found and read by a model, or added by a person. Never edited."""
+
+    image = models.ForeignKey(SmearImage, models.CASCADE, related_name="cells")
+    prediction = models.ForeignKey(
+        Prediction,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="cells",
+        db_index=False,
+        help_text="The reading that found it; empty: a person did.",
+    )
+    number = models.PositiveIntegerField(help_text="From one, in its reading or of those added.")
+    x = models.PositiveIntegerField()
+    y = models.PositiveIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    is_cut = models.BooleanField(default=False, help_text="By the image's edge: not counted.")
+    label = models.CharField(max_length=12, choices=Label, blank=True)
+    probability = models.FloatField(null=True, blank=True, help_text="P(parasitized), calibrated.")
+    decision = models.CharField(max_length=12, choices=Decision, blank=True)
+    reasons = models.JSONField(default=list, blank=True)
+    activation = models.JSONField(null=True, blank=True, help_text="Rows of the activation map.")
+    reviewed = models.CharField(
+        max_length=12,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="A decision, or `removed`: what its standing reviews say, kept by `cells`.",
+    )
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["prediction", "number"], name="one_cell_per_number"),
+            models.UniqueConstraint(
+                fields=["image", "number"],
+                condition=Q(prediction=None),
+                name="one_added_cell_per_number",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image}, cell {self.number}"
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        return self.x, self.y, self.width, self.height
+
+
+class CellOpinion(models.TextChoices):
+    PARASITIZED = "parasitized", "Parasitized"
+    UNINFECTED = "uninfected", "Uninfected"
+    CANNOT_TELL = "cannot-tell", "Cannot tell"
+    NO_CELL = "no-cell", "Not a cell"
+
+
+class CellReview(models.Model):
+    """What a person said of one cell of a field, as `Review` is of an image."""
+
+    cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    label = models.CharField(max_length=12, choices=CellOpinion)
+    is_standing = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cell", "reviewer"],
+                condition=Q(is_standing=True),
+                name="one_standing_review_of_a_cell",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reviewer}: {self.get_label_display()}"
 
 
 class Opinion(models.TextChoices):

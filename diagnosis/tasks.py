@@ -5,8 +5,9 @@ never: whoever claims no row walks away, and the sweep sends again what no messa
 """
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
@@ -26,9 +27,12 @@ from ml.artifact import ArtifactError, read_manifest
 from ml.decisions import decide
 
 from . import bulk, current, registry, verdict
-from .models import Band, Decision, ModelVersion, Prediction, State
+from .counting import Found
+from .models import Band, Cell, Decision, Kind, ModelVersion, Prediction, State
 
 if TYPE_CHECKING:
+    from ml.field_reading import FieldCell
+    from ml.fields import Finder
     from ml.predictor import CellPrediction, Predictor
 
 logger = logging.getLogger(__name__)
@@ -36,13 +40,16 @@ logger = logging.getLogger(__name__)
 BATCH_PIXELS = 40_000_000
 """A batch is cut here, so that 64 large photographs do not fill a worker's memory."""
 SENT_AT_ONCE = 10_000
+CELLS_AT_ONCE = 500
 PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 2}
 """A page waits while its images are sent: a broker that is silent is soon left alone."""
 CLOCKS_DIFFER = timedelta(seconds=5)
 READING = [
-    "state", "label", "probability", "decision", "band_id", "reasons", "activation", "error",
+    "state", "label", "probability", "decision", "band_id", "reasons", "activation", "finder",
+    "error",
 ]  # fmt: skip
 
+NOTHING_COUNTS = "No cell of this field can be counted: all are cut by its edge or rejected."
 UNREADABLE = "The stored image cannot be opened any more."
 TOO_SLOW = "Reading took too long and was stopped."
 BROKE_OFF = "The worker broke off each time it read this image."
@@ -67,20 +74,25 @@ def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
 
 @shared_task
 def analyse(prediction_ids: list[int]) -> None:
-    """Read the images of those predictions that are still queued, and of others up to a chunk.
+    """Read the images of those predictions that are still queued, and of other cells up to a chunk.
 
-    A first attempt takes them all in one batch. From the second on each is claimed alone, just
-    before it is read: an image that kills its worker then uses up no attempt but its own.
+    A first attempt takes all crops of cells in one batch. A whole field is claimed alone, just
+    before it is read; from the second attempt on a crop is, too: an image that kills its worker
+    then uses up no attempt but its own.
     """
-    _attempt(_claim(_with_others(prediction_ids), attempts=0))
-    again = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED, attempts__gt=0)
-    for pk in list(again.order_by("pk").values_list("pk", flat=True)):
-        _attempt(_claim([pk]))
+    until = time.monotonic() + settings.ANALYSIS_SOFT_TIME_LIMIT / 2
+    _attempt(_claim(_with_others(prediction_ids), attempts=0, kind=Kind.CELL))
+    alone = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED)
+    left = list(alone.order_by("pk").values_list("pk", flat=True))
+    while left and time.monotonic() < until:
+        _attempt(_claim([left.pop(0)]))
+    if left:
+        send(left)
 
 
 def _with_others(prediction_ids: list[int]) -> list[int]:
     """Pages send each file on its own; a full batch takes hardly longer than one image."""
-    waiting = Prediction.objects.filter(state=State.QUEUED, attempts=0)
+    waiting = Prediction.objects.filter(state=State.QUEUED, attempts=0, kind=Kind.CELL)
     others = waiting.exclude(pk__in=prediction_ids).order_by("sent_at").values_list("pk", flat=True)
     return [*prediction_ids, *others[: max(0, settings.CHUNK - len(prediction_ids))]]
 
@@ -91,6 +103,8 @@ class Claim:
 
     token: UUID
     rows: list[Prediction]
+    cells: dict[int, list[Cell]] = field(default_factory=dict)
+    """What was found in the fields among the rows."""
 
     def held(self) -> QuerySet[Prediction]:
         """Without those that were taken away meanwhile, from a worker that hung and woke up."""
@@ -103,10 +117,19 @@ class Claim:
         with transaction.atomic():
             if beside:
                 current.lock(slides)  # all at once: `take_over` and `recount` name different ones
+            self._save_cells(rows)
             mine = list(self.held().filter(pk__in=beside).values_list("pk", flat=True))
             bulk.write(self.held(), rows, READING, token=None, finished_at=timezone.now())
             current.take_over(mine)
             verdict.recount(slides)
+
+    def _save_cells(self, rows: Sequence[Prediction]) -> None:
+        fields = [row for row in rows if row.kind == Kind.FIELD]
+        if not fields:
+            return
+        held = set(self.held().select_for_update(no_key=True).values_list("pk", flat=True))
+        cells = [cell for row in fields if row.pk in held for cell in self.cells.get(row.pk, ())]
+        Cell.objects.bulk_create(cells, batch_size=CELLS_AT_ONCE)
 
     def give_back(self, reason: str) -> None:
         _give_back(self.held(), reason)
@@ -142,7 +165,7 @@ def _attempt(claim: Claim) -> None:
         for version, rows in groupby(claim.rows, key=lambda row: row.model):
             predictor = predictor_of(version)
             for part in _portions(rows):
-                _read(predictor, part, registry.band_of(version))
+                claim.cells.update(_read(predictor, part, registry.band_of(version)))
                 claim.save(part)
     except SoftTimeLimitExceeded:
         claim.give_back(TOO_SLOW)
@@ -168,11 +191,54 @@ def _portions(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
     yield part
 
 
-def _read(predictor: "Predictor", rows: Sequence[Prediction], band: Band | None) -> None:
+def _read(
+    predictor: "Predictor", rows: Sequence[Prediction], band: Band | None
+) -> dict[int, list[Cell]]:
+    """The cells of those rows that are fields."""
     opened = [(row, image) for row in rows if (image := _open(row))]
-    results = predictor.predict([image for _, image in opened]) if opened else []
-    for (row, _), result in zip(opened, results, strict=True):
+    fields = [(row, image) for row, image in opened if row.kind == Kind.FIELD]
+    crops = [(row, image) for row, image in opened if row.kind == Kind.CELL]
+    results = predictor.predict([image for _, image in crops]) if crops else []
+    for (row, _), result in zip(crops, results, strict=True):
         _note(row, result, band)
+    return {row.pk: _read_field(predictor, row, image, band) for row, image in fields}
+
+
+def _read_field(
+    predictor: "Predictor", row: Prediction, image: Image.Image, band: Band | None
+) -> list[Cell]:
+    from ml.field_reading import FieldReader
+
+    reading = FieldReader(predictor, finder()).read(image)
+    cells = [_cell(row, number, cell, band) for number, cell in enumerate(reading.cells, 1)]
+    found = Found()
+    for cell in cells:
+        found.add(cell.is_cut, cell.decision, "")
+    row.decision, row.reasons = found.decision, list(reading.reasons)
+    if reading.decision == Decision.REJECTED or not row.decision:
+        row.decision, row.reasons = Decision.REJECTED, row.reasons or [NOTHING_COUNTS]
+    row.state = State.REJECTED if row.decision == Decision.REJECTED else State.DONE
+    row.finder, row.band = reading.finder, band
+    return cells
+
+
+def _cell(row: Prediction, number: int, cell: "FieldCell", band: Band | None) -> Cell:
+    x, y, width, height = cell.box
+    return Cell(
+        image_id=row.image_id,
+        prediction=row,
+        number=number,
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        is_cut=cell.edge,
+        label=cell.said.label,
+        probability=cell.said.probability,
+        decision=_decision(cell.said, band),
+        reasons=list(cell.said.reasons),
+        activation=_rows(cell.said),
+    )
 
 
 def _open(row: Prediction) -> Image.Image | None:
@@ -192,12 +258,20 @@ def _note(row: Prediction, result: "CellPrediction", band: Band | None) -> None:
     row.state = State.REJECTED if result.decision == Decision.REJECTED else State.DONE
     row.label = result.label
     row.probability = result.probability
-    row.decision = result.decision
-    if band and band.thresholds and row.state == State.DONE:
-        row.decision = decide(result.probability, band.thresholds)
+    row.decision = _decision(result, band)
     row.band = band
     row.reasons = list(result.reasons)
-    row.activation = [[round(value, 4) for value in line] for line in result.activation]
+    row.activation = _rows(result)
+
+
+def _decision(result: "CellPrediction", band: Band | None) -> str:
+    if band and band.thresholds and result.decision != Decision.REJECTED:
+        return decide(result.probability, band.thresholds)
+    return result.decision
+
+
+def _rows(result: "CellPrediction") -> list[list[float]]:
+    return [[round(value, 4) for value in line] for line in result.activation]
 
 
 def predictor_of(version: ModelVersion) -> "Predictor":
@@ -214,10 +288,19 @@ def _loaded(folder: Path, fingerprint: str) -> "Predictor":
     return Predictor.load_checked(folder, settings.MODEL_ENGINE, settings.ENGINE_THREADS)
 
 
+@lru_cache(maxsize=1)
+def finder() -> "Finder":
+    """Loaded once in each process. Raises ArtifactError."""
+    from ml.fields import Finder
+
+    return Finder.load(threads=settings.ENGINE_THREADS or None)
+
+
 def load_active_model() -> None:
     """At a worker's start, so that nobody waits for it later."""
     try:
         predictor_of(registry.active_model())
+        finder()
     except (registry.NoModel, ArtifactError) as error:
         logger.error("%s", error)
 

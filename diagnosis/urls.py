@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import history, home, images, reviews, slides
+from .views import fields, history, home, images, reviews, slides
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -15,6 +15,12 @@ urlpatterns = [
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),
     path("images/<uuid:pk>/retry/", images.image_retry, name="image_retry"),
+    path("images/<uuid:pk>/kind/", fields.image_kind, name="image_kind"),
+    path("images/<uuid:pk>/field/", fields.field, name="field"),
+    path("images/<uuid:pk>/cells/", fields.field_cells, name="field_cells"),
+    path("images/<uuid:pk>/cells/<int:cell>/crop/", fields.cell_crop, name="cell_crop"),
+    path("images/<uuid:pk>/cells/<int:cell>/heatmap/", fields.cell_heatmap, name="cell_heatmap"),
+    path("slides/<uuid:pk>/basis/", slides.slide_basis, name="slide_basis"),
     path("images/<uuid:pk>/review/", reviews.image_review, name="image_review"),
     path("images/<uuid:pk>/review/undo/", reviews.image_review_undo, name="image_review_undo"),
 ]

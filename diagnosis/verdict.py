@@ -1,17 +1,20 @@
-"""What the images of a slide say together: what people said of an image counts before the model.
+"""What the images of a slide say together: what people said of them counts before the model.
 
 Crops are picked by hand, so their share of parasitized cells is no parasitaemia, and a slide
-without any is not negative: no sentence here may say so.
+without any is not negative: no sentence here may say so. The cells of whole fields are counted, and
+`finding` says what they say; crops on the same slide are shown beside them.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count
 
-from .models import READ_STATES, Decision, Prediction, Slide, State
+from . import finding
+from .models import READ_STATES, Decision, Finding, Kind, Prediction, Slide, State
 
 RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
 TRAINED_ON = "Trained on P. falciparum."
@@ -20,6 +23,7 @@ NOT_NEGATIVE = (
     "This is not a negative result: chosen cells cannot rule malaria out. "
     "Examine the film by microscopy and repeat it."
 )
+NEVER_RULES_OUT = "A thin film never rules malaria out: repeat it, and confirm by microscopy."
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,23 @@ class Tally:
     pending: int = 0
     reviewed: int = 0
     """Of them all: how many count as people judged them."""
+    fields: int = 0
+    """Of those that are parasitized, uninfected or uncertain: how many are whole fields."""
+    fields_parasitized: int = 0
+    finding: str = ""
+    """What the fields say: a `Finding`."""
+    cells_counted: int = 0
+    """In the fields."""
+    cells_parasitized: int = 0
 
     @property
     def cells(self) -> int:
-        return self.parasitized + self.uninfected + self.uncertain
+        """Chosen ones, each an image."""
+        return self.parasitized + self.uninfected + self.uncertain - self.fields
+
+    @property
+    def is_readable(self) -> bool:
+        return bool(self.cells or self.fields)
 
     @property
     def result(self) -> str:
@@ -58,12 +75,14 @@ class Tally:
     @property
     def is_critical(self) -> bool:
         """Someone must be told at once, also while other images are still being read."""
-        return self.parasitized > 0
+        return self.finding == Finding.POSITIVE or self.parasitized > self.fields_parasitized
 
     @property
     def sentence(self) -> str:
         if not self.total:
             return "No images yet."
+        if self.fields:
+            return self._sentence_of_fields
         if self.cells:
             return f"{self.parasitized} of {_counted(self.cells, 'cell')} parasitized."
         if self.pending:
@@ -71,12 +90,22 @@ class Tally:
         return "No cell could be read."
 
     @property
+    def _sentence_of_fields(self) -> str:
+        cells = f"{self.cells_counted:,} red cell{'' if self.cells_counted == 1 else 's'}"
+        if self.finding == Finding.NEGATIVE:
+            return f"Negative in {cells}."
+        word = "Positive" if self.finding == Finding.POSITIVE else "Uncertain"
+        return f"{word}: {self.cells_parasitized:,} of {cells} counted as parasitized."
+
+    @property
     def advice(self) -> str:
         """What to do about it; empty while nothing can be said yet."""
         if self.is_critical:
             return ALARM
-        if self.pending or not self.cells:
+        if self.pending or not self.is_readable:
             return ""
+        if self.fields:
+            return NEVER_RULES_OUT
         if self.uncertain:
             return f"{_counted(self.uncertain, 'cell')} to be judged by a person. {NOT_NEGATIVE}"
         return NOT_NEGATIVE
@@ -86,16 +115,22 @@ class Tally:
         """What the sentence leaves out."""
         counts = {
             "uncertain: a person must look": self.uncertain,
-            "rejected: not a single stained red cell": self.rejected,
+            "rejected: no stained red cell or field": self.rejected,
             "not read: an error, try again": self.failed,
-            "still to be read": self.pending if self.cells else 0,
+            "still to be read": self.pending if self.is_readable else 0,
             "reviewed: a person's answer counts": self.reviewed,
         }
-        return [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
+        remarks = [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
+        if self.fields and self.cells:
+            remarks.append(f"{_counted(self.cells, 'chosen cell')} shown beside, not counted.")
+        return remarks
 
 
 CHANGED_AT_ONCE = 100
-COUNTS = [field.name for field in fields(Tally) if field.name not in ("total", "reviewed")]
+COUNTING = (Decision.PARASITIZED, Decision.UNINFECTED, Decision.UNCERTAIN)
+NOT_KEPT = ("total", "reviewed", "fields", "fields_parasitized")
+COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
+OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
 
 
 def _counted(number: int, noun: str) -> str:
@@ -107,8 +142,12 @@ def tally(slide: Slide) -> Tally:
 
 
 def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
-    """One query, however many slides."""
-    return _count([slide.pk for slide in slides])
+    """One query, however many slides: what their fields say was kept with them."""
+    known = {slide.pk: slide for slide in slides}
+    return {
+        pk: replace(tally, **{name: getattr(known[pk], name) for name in OF_FIELDS})
+        for pk, tally in _count(known).items()
+    }
 
 
 @transaction.atomic
@@ -121,8 +160,17 @@ def recount(slide_ids: Collection[UUID]) -> None:
     chosen = Slide.objects.filter(pk__in=slide_ids).order_by("pk")
     slides = list(chosen.select_for_update(no_key=True))
     counted = _count([slide.pk for slide in slides])
+    results = finding.of_slides([slide for slide in slides if counted[slide.pk].fields])
+    counted = {pk: replace(of, **_of_fields(results.get(pk))) for pk, of in counted.items()}
     changed = [slide for slide in slides if _take_over(slide, counted[slide.pk])]
     Slide.objects.bulk_update(changed, COUNTS, batch_size=CHANGED_AT_ONCE)
+
+
+def _of_fields(result: finding.Result | None) -> dict[str, Any]:
+    if result is None:
+        return dict(zip(OF_FIELDS, ("", 0, 0), strict=True))
+    found = result.found
+    return dict(zip(OF_FIELDS, (result.verdict, found.counted, found.parasitized), strict=True))
 
 
 def _take_over(slide: Slide, tally: Tally) -> bool:
@@ -136,11 +184,15 @@ def _take_over(slide: Slide, tally: Tally) -> bool:
 def _count(slide_ids: Iterable[UUID]) -> dict[UUID, Tally]:
     counts = {slide: asdict(Tally()) for slide in slide_ids}
     found = Prediction.objects.filter(slide__in=list(counts), is_current=True)
-    groups = found.order_by().values_list("slide", "state", "decision", "image__reviewed")
-    for slide, state, decision, reviewed, number in groups.annotate(n=Count("*")):
-        counts[slide][outcome(state, decision, reviewed)] += number
-        counts[slide]["reviewed"] += number if state in READ_STATES and reviewed else 0
-        counts[slide]["total"] += number
+    groups = found.order_by().values_list("slide", "kind", "state", "decision", "image__reviewed")
+    for slide, kind, state, decision, reviewed, number in groups.annotate(n=Count("*")):
+        name, of = outcome(state, decision, reviewed), counts[slide]
+        of[name] += number
+        of["reviewed"] += number if state in READ_STATES and reviewed else 0
+        of["total"] += number
+        if kind == Kind.FIELD and name in COUNTING:
+            of["fields"] += number
+            of["fields_parasitized"] += number if name == Decision.PARASITIZED else 0
     return {slide: Tally(**numbers) for slide, numbers in counts.items()}
 
 

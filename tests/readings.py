@@ -7,7 +7,17 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
-from diagnosis.models import Laboratory, ModelVersion, Prediction, Slide, SmearImage, State
+from diagnosis import verdict
+from diagnosis.models import (
+    Cell,
+    Kind,
+    Laboratory,
+    ModelVersion,
+    Prediction,
+    Slide,
+    SmearImage,
+    State,
+)
 from ml.drawing import draw_cell
 
 numbers = itertools.count(1)
@@ -73,6 +83,43 @@ def read(slide: Slide, decision: str = "uninfected", **fields: Any) -> Predictio
         "finished_at": timezone.now(),
     }
     return _prediction(slide, values | fields)
+
+
+def read_field(slide: Slide, *cells: str, **fields: Any) -> Prediction:
+    """A field whose cells came out as these words say, one by one: a decision, or `edge`."""
+    image = fields.pop("image", None) or new_image(slide, size=400)
+    image.kind = Kind.FIELD
+    image.save()
+    decisions = ["uninfected" if word == "edge" else word for word in cells]
+    counted = [d for d, w in zip(decisions, cells, strict=True) if w not in ("edge", "rejected")]
+    most = next((d for d in ("parasitized", "uncertain", "uninfected") if d in counted), "rejected")
+    values = {
+        "kind": Kind.FIELD,
+        "finder": "drawn-cells",
+        "decision": most,
+        "state": State.REJECTED if most == "rejected" else State.DONE,
+        "finished_at": timezone.now(),
+        "image": image,
+    }
+    prediction = _prediction(slide, values | fields)
+    for number, (word, decision) in enumerate(zip(cells, decisions, strict=True), 1):
+        probability = PROBABILITIES.get(decision, 0.3)
+        Cell.objects.create(
+            image=image,
+            prediction=prediction,
+            number=number,
+            x=20 * (number % 16),
+            y=20 * (number // 16 % 16),
+            width=18,
+            height=18,
+            is_cut=word == "edge",
+            label="parasitized" if probability >= 0.5 else "uninfected",
+            probability=probability,
+            decision=decision,
+            activation=MAP,
+        )
+    verdict.recount([slide.pk])
+    return prediction
 
 
 def waiting(slide: Slide, **fields: Any) -> Prediction:

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from PIL import Image
 
 from diagnosis import intake, registry, tasks, verdict
-from diagnosis.models import ModelVersion, Prediction, Slide, SmearImage, State
+from diagnosis.models import Kind, ModelVersion, Prediction, Slide, SmearImage, State
 from ml import sandbox
 from ml.decisions import Thresholds
 from ml.drawing import draw_cell, draw_field
@@ -155,7 +155,6 @@ class TestBadFiles:
             CELL, "WEBP", save_all=True, append_images=[CELL.rotate(90)], duration=100
         ),
         "too-small": written(CELL.resize((23, 200)), "PNG"),
-        "field": written(draw_field(1), "PNG"),
     }
 
     @pytest.mark.parametrize("code", BAD)
@@ -180,10 +179,6 @@ class TestBadFiles:
         (receipt,) = intake.receive(slide, [file], ada)
         assert receipt.code == "too-large"
         assert file.tell() == MAX_BYTES + 1
-
-    def test_a_field_says_that_fields_are_not_read_yet(self, slide, ada):
-        (receipt,) = intake.receive(slide, [upload(self.BAD["field"])], ada)
-        assert "whole fields are not read yet" in receipt.refusal
 
     def test_without_a_model_nothing_is_taken(self, laboratory, ada, settings):
         with pytest.raises(registry.NoModel):
@@ -439,3 +434,35 @@ def test_uploads_that_meet_in_opposite_order_do_not_lock_each_other_out(real_dat
     )
     assert [len(receipts) for receipts in outcomes] == [3, 3]
     assert slide.images.count() == slide.predictions.count() == 3
+
+
+@pytest.mark.django_db
+class TestFields:
+    def test_a_whole_field_waits_to_be_read_as_one(self, slide, ada):
+        file = upload(written(draw_field(1), "PNG"), "field.png")
+        (receipt,) = intake.receive(slide, [file], ada)
+        assert (receipt.code, receipt.image.kind) == ("new", Kind.FIELD)
+        assert receipt.image.predictions.get().kind == Kind.FIELD
+
+    def test_the_same_field_on_another_slide_repeats_its_cells(self, slide, laboratory, ada):
+        field = written(draw_field(1), "PNG")
+        (receipt,) = intake.receive(slide, [upload(field)], ada)
+        first = receipt.image.predictions.get()
+        first.state, first.decision, first.finder = State.DONE, "parasitized", "drawn-cells"
+        first.save()
+        for number, decision in ((1, "parasitized"), (2, "uninfected")):
+            first.cells.create(
+                image=first.image, number=number, x=9, y=9, width=9, height=9,
+                decision=decision, probability=0.9 if number == 1 else 0.1, reviewed="removed",
+            )  # fmt: skip
+        other = new_slide(laboratory)
+        (receipt,) = intake.receive(other, [upload(field)], ada)
+        second = receipt.image.predictions.get()
+        assert (second.state, second.same_as, second.finder) == (State.DONE, first, "drawn-cells")
+        found = [(c.number, c.decision, c.reviewed, c.image_id) for c in second.cells.all()]
+        assert found == [
+            (1, "parasitized", "", receipt.image.pk),
+            (2, "uninfected", "", receipt.image.pk),
+        ]
+        other.refresh_from_db()
+        assert (other.cells_counted, other.cells_parasitized) == (2, 1)

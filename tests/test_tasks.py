@@ -1,3 +1,4 @@
+import io
 import itertools
 import random
 import socket
@@ -6,17 +7,21 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings as site
+from django.core.files.base import ContentFile
 from django.utils import timezone
 from PIL import Image
 
 from diagnosis import registry, tasks, verdict
-from diagnosis.models import ModelVersion, Prediction, Slide
+from diagnosis.models import Kind, ModelVersion, Prediction, Slide
 from ml.artifact import ArtifactError
+from ml.decisions import Thresholds
+from ml.drawing import draw_field
 from ml.predictor import CellPrediction
 from tests.databases import at_once, connected, slow_down
 from tests.people import laboratory_of
@@ -28,6 +33,8 @@ MAP = ((0.0, 1.23456789), (2.0, -1.0))
 
 class Answers:
     """A predictor whose answers are set by the test; it notes the sizes of its batches."""
+
+    manifest = SimpleNamespace(name="m")
 
     def __init__(self, decision: str = "parasitized", probability: float = 0.9) -> None:
         self.decision, self.probability = decision, probability
@@ -463,3 +470,79 @@ def test_counts_are_right_when_workers_finish_one_slide_at_once(
     slide.refresh_from_db()
     counts = {name: getattr(slide, name) for name in verdict.COUNTS if getattr(slide, name)}
     assert counts == {"uninfected": 40}
+
+
+def drawn_field(slide, **fields):
+    """Twelve cells in a grid, one of them cut by the left side."""
+    image = new_image(slide, size=400)
+    file = io.BytesIO()
+    whole = draw_field(1, cells=12, parasitized=1)
+    whole.crop((90, 0, whole.width, whole.height)).save(file, "PNG")
+    image.file.save("", ContentFile(file.getvalue()), save=False)
+    image.kind, image.width, image.height = Kind.FIELD, whole.width - 90, whole.height
+    image.save()
+    return waiting(slide, image=image, kind=Kind.FIELD, sent_at=timezone.now(), **fields)
+
+
+class TestFields:
+    def test_the_cells_of_a_field_are_found_and_read_in_one_batch(self, slide, predictor):
+        row = drawn_field(slide)
+        tasks.analyse([row.pk])
+        row.refresh_from_db()
+        assert (row.state, row.decision, row.probability) == ("done", "parasitized", None)
+        assert row.finder == tasks.finder().name
+        cells = list(row.cells.all())
+        assert predictor.batches == [12]
+        assert [cell.number for cell in cells] == list(range(1, 13))
+        assert [cell.is_cut for cell in cells if cell.x == 0] == [True] * 3
+        assert {(cell.decision, cell.probability) for cell in cells} == {("parasitized", 0.9)}
+        assert cells[0].activation == [[0.0, 1.2346], [2.0, -1.0]]
+        slide.refresh_from_db()
+        assert (slide.cells_counted, slide.parasitized, slide.finding) == (9, 1, "uncertain")
+
+    def test_the_installation_s_band_decides_cells_too(self, slide, predictor):
+        registry.set_band(active_model(), Thresholds(0.05, 0.95), "careful")
+        row = drawn_field(slide)
+        tasks.analyse([row.pk])
+        row.refresh_from_db()
+        assert row.decision == "uncertain"
+        assert {cell.decision for cell in row.cells.all()} == {"uncertain"}
+
+    def test_a_worker_that_lost_its_claim_leaves_no_cells(self, slide, predictor):
+        row = drawn_field(slide)
+        predictor.watch = lambda: Prediction.objects.update(token=uuid4())
+        tasks.analyse([row.pk])
+        assert not row.cells.exists()
+
+    def test_a_field_without_cells_is_rejected_with_the_reason(self, slide, predictor):
+        image = new_image(slide, size=400)
+        file = io.BytesIO()
+        Image.new("RGB", (400, 400), (226, 224, 214)).save(file, "PNG")
+        image.file.save("", ContentFile(file.getvalue()), save=False)
+        image.kind = Kind.FIELD
+        image.save()
+        row = waiting(slide, image=image, kind=Kind.FIELD)
+        tasks.analyse([row.pk])
+        row.refresh_from_db()
+        assert (row.state, row.decision) == ("rejected", "rejected")
+        assert row.reasons
+
+    def test_a_field_whose_cells_are_all_rejected_is_rejected(self, slide, predictor):
+        predictor.decision = "rejected"
+        row = drawn_field(slide)
+        tasks.analyse([row.pk])
+        row.refresh_from_db()
+        assert (row.state, row.reasons) == ("rejected", [tasks.NOTHING_COUNTS])
+        slide.refresh_from_db()
+        assert (slide.rejected, slide.finding) == (1, "")
+
+    def test_fields_that_do_not_fit_into_the_time_are_sent_again(
+        self, slide, predictor, sent, settings
+    ):
+        rows = [drawn_field(slide) for _ in range(3)]
+        crops = queued(slide, 2)
+        settings.ANALYSIS_SOFT_TIME_LIMIT = 0
+        tasks.analyse([*crops, *[row.pk for row in rows]])
+        assert states() == ["queued"] * 3 + ["done"] * 2
+        assert sent == [[row.pk for row in rows]]
+        assert {row.attempts for row in Prediction.objects.filter(kind="field")} == {0}

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
 from .. import gallery, heatmap
+from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
 
 register = template.Library()
@@ -86,10 +87,19 @@ def probability_bar(prediction: Prediction) -> SafeString:
 @register.simple_tag
 def tally_bar(tally: object, extra: str = "") -> SafeString:
     """How the images of a slide divide, one length for each status."""
-    counts = [(name, getattr(tally, name)) for name in gallery.STATUSES]
-    total = sum(count for _, count in counts) or 1
+    return _bar({name: getattr(tally, name) for name in gallery.STATUSES}, extra)
+
+
+@register.simple_tag
+def cells_bar(found: Found) -> SafeString:
+    """How the cells that count divide."""
+    return _bar({str(name): getattr(found, name) for name in COUNTED}, "")
+
+
+def _bar(counts: Mapping[str, int], extra: str) -> SafeString:
+    total = sum(counts.values()) or 1
     parts, start = [], 0.0
-    for name, count in counts:
+    for name, count in counts.items():
         length = 100 * count / total
         parts.append((name, f"{start:.2f}", f"{length:.2f}"))
         start += length

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from ml.limits import MAX_BYTES
 
-from .. import access, again, gallery, intake, registry, reports
-from ..forms import ImagesForm, SlideForm
+from .. import access, again, gallery, intake, registry, reports, verdict
+from ..forms import BasisForm, ImagesForm, SlideForm
 from ..models import Slide
 from .guard import Asked, signed_in, wants_json
 
@@ -126,6 +126,21 @@ def slide_again(request: Asked, pk: UUID) -> HttpResponse:
         of_images = "1 image is" if number == 1 else f"{number or 'No'} images are"
         sentence = f"{of_images} read by the active version now. Earlier results are kept."
         messages.info(request, sentence)
+    return redirect("slide", slide.pk)
+
+
+@require_POST
+@signed_in
+def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
+    """The measured red cell count, by which the parasites per µL are worked out."""
+    slide = access.get_slide(request.user, pk)
+    form = BasisForm(request.POST, instance=slide)
+    if form.is_valid():
+        Slide.objects.filter(pk=slide.pk).update(**form.cleaned_data)
+        verdict.recount([slide.pk])
+        messages.success(request, "The red cell count of this slide is kept.")
+    else:
+        messages.error(request, str(form.errors["red_cells_per_microlitre"][0]))
     return redirect("slide", slide.pk)
 
 

@@ -1,0 +1,140 @@
+"""What people say of the red cells of a field, and the cells they add to it.
+
+One opinion of each person stands. Once nobody stands by an added cell any more it is gone. What was
+said of a machine's cell stays with its reading.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Max, Prefetch, Q, QuerySet
+from django.utils import timezone
+
+from . import counting, verdict
+from .models import Cell, CellOpinion, CellReview, Decision, Kind, Prediction, SmearImage
+
+LEAST_SIDE = 4
+MOST_ADDED = 5_000
+"""Cells a person may add to one image: more than any field holds."""
+
+
+class CellError(ValueError):
+    """What cannot be said of a cell; the text is a sentence for people."""
+
+
+class NoSuchCell(LookupError):
+    """The image was read anew meanwhile, or never held this cell."""
+
+
+def of_image(image: SmearImage) -> list[Cell]:
+    """Those of its current reading, and those that people added and stand by."""
+    standing = CellReview.objects.filter(is_standing=True)
+    found = _current(image).prefetch_related(Prefetch("reviews", standing, to_attr="standing"))
+    return list(found.order_by(F("prediction").asc(nulls_last=True), "number"))
+
+
+def get(image: SmearImage, id: Any) -> Cell:
+    try:
+        return _current(image).get(pk=id)
+    except (Cell.DoesNotExist, TypeError, ValueError, OverflowError):
+        raise NoSuchCell(
+            "This cell is not in the image any more: the image was read anew. Load the page again."
+        ) from None
+
+
+def _current(image: SmearImage) -> QuerySet[Cell]:
+    reading = Prediction.objects.filter(image=image, kind=Kind.FIELD, is_current=True)
+    by_people = Q(image=image, prediction=None) & ~Q(reviewed="")
+    return Cell.objects.filter(by_people | Q(prediction__in=reading))
+
+
+@transaction.atomic
+def say(image: SmearImage, user: User, id: Any, label: str) -> None:
+    """Without a label, this person says nothing of the cell any more.
+
+    Raises NoSuchCell, or CellError for an unknown label.
+    """
+    if label and label not in CellOpinion.values:
+        raise CellError("Choose parasitized, uninfected, cannot tell or not a cell.")
+    _lock(image)
+    cell = get(image, id)
+    mine = cell.reviews.filter(reviewer=user, is_standing=True)
+    if label and mine.filter(label=label).exists():
+        return  # a double click
+    now = timezone.now()
+    mine.update(is_standing=False, **({} if label else {"withdrawn_at": now}))
+    if label:
+        cell.reviews.create(reviewer=user, label=label)
+    _settle(image, cell)
+
+
+@transaction.atomic
+def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
+    """A cell that the machine missed. Raises CellError."""
+    if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
+        raise CellError("Say what the cell is: parasitized, uninfected or cannot tell.")
+    x, y, width, height = _checked(box, image)
+    _lock(image)
+    if not counting.fields_read().filter(image=image).exists():
+        raise CellError(
+            "This field was not read, or rejected: cells that are added to it would count nowhere."
+        )
+    last = image.cells.filter(prediction=None).aggregate(last=Max("number"))["last"] or 0
+    if last >= MOST_ADDED:
+        raise CellError("So many cells were added to this image that no more can be.")
+    cut = x == 0 or y == 0 or x + width == image.width or y + height == image.height
+    cell = image.cells.create(number=last + 1, x=x, y=y, width=width, height=height, is_cut=cut)
+    cell.reviews.create(reviewer=user, label=label)
+    _settle(image, cell)
+    return cell
+
+
+def _checked(box: Sequence[Any], image: SmearImage) -> list[int]:
+    numbers = list(box) if isinstance(box, list | tuple) else []
+    if len(numbers) != 4 or not all(type(n) is int for n in numbers):
+        raise CellError("A box is four whole numbers: left, top, width and height in pixels.")
+    x, y, width, height = numbers
+    if min(width, height) < LEAST_SIDE:
+        raise CellError("The box is too small: draw it around the whole cell.")
+    if x < 0 or y < 0 or x + width > image.width or y + height > image.height:
+        raise CellError("The box reaches beyond the image.")
+    return numbers
+
+
+def _lock(image: SmearImage) -> None:
+    """Of two people who judge a field at once, the later sees what the first said."""
+    SmearImage.objects.select_for_update(no_key=True).get(pk=image.pk)
+
+
+def _settle(image: SmearImage, cell: Cell) -> None:
+    cell.reviewed = together(
+        list(cell.reviews.filter(is_standing=True).values_list("label", flat=True))
+    )
+    cell.save(update_fields=["reviewed"])
+    settle_image(image)
+    verdict.recount([image.slide_id])
+
+
+def settle_image(image: SmearImage) -> None:
+    """What a field counts as on its slide, once people have spoken of its cells."""
+    reading = image.predictions.filter(is_current=True).first()
+    found = (
+        counting.of_predictions([reading]).get(reading.pk, counting.Found())
+        if reading
+        else counting.Found()
+    )
+    spoken = found.reviewed or found.removed
+    image.reviewed = found.decision if spoken else ""
+    image.save(update_fields=["reviewed"])
+
+
+def together(labels: Collection[str]) -> str:
+    """What standing reviews of a cell count as; empty without any."""
+    if not labels:
+        return ""
+    if len(set(labels)) > 1 or CellOpinion.CANNOT_TELL in labels:
+        return Decision.UNCERTAIN
+    label = next(iter(labels))
+    return counting.REMOVED if label == CellOpinion.NO_CELL else label

@@ -1,0 +1,121 @@
+"""The red cells of fields added up: what each counts as.
+
+A person's word replaces the machine's, and cells at the edge stay out whatever is said of them.
+Cells that a person added belong to the image and count with whichever reading is current.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+
+from ml.parasitaemia import Counts
+
+from .models import Cell, Decision, Kind, Prediction, State
+
+REMOVED, EDGE = "removed", "edge"
+COUNTED = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
+"""The most suspicious first."""
+
+
+def counts_as(is_cut: bool, decision: str, reviewed: str) -> str:
+    """One of COUNTED, or `edge`, `rejected`, `removed`."""
+    if reviewed == REMOVED:
+        return REMOVED
+    if is_cut:
+        return EDGE
+    return reviewed or decision or REMOVED
+
+
+@dataclass
+class Found:
+    """How many cells of a field, or of a slide's fields, count as what."""
+
+    parasitized: int = 0
+    uninfected: int = 0
+    uncertain: int = 0
+    edge: int = 0
+    rejected: int = 0
+    removed: int = 0
+    reviewed: int = 0
+    """Of those that count."""
+    positives: int = 0
+    confirmed: int = 0
+    refuted: int = 0
+    """As in ml.parasitaemia.Counts."""
+    version: int = 0
+    """The newest model version that read them."""
+
+    @property
+    def counted(self) -> int:
+        return self.parasitized + self.uninfected + self.uncertain
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(
+            cells=self.counted,
+            positives=self.positives,
+            uncertain=self.uncertain,
+            confirmed=self.confirmed,
+            refuted=self.refuted,
+            found=self.parasitized - self.positives - self.confirmed,
+        )
+
+    @property
+    def decision(self) -> str:
+        """Of the most suspicious cell that counts; empty without any."""
+        return next((str(name) for name in COUNTED if getattr(self, name)), "")
+
+    def add(self, is_cut: bool, decision: str, reviewed: str, number: int = 1) -> None:
+        name = counts_as(is_cut, decision, reviewed)
+        setattr(self, name, getattr(self, name) + number)
+        if name not in COUNTED:
+            return
+        said_by_machine = decision == Decision.PARASITIZED
+        self.reviewed += number if reviewed else 0
+        if not reviewed:
+            self.positives += number if said_by_machine else 0
+        elif said_by_machine:
+            self.confirmed += number if reviewed == Decision.PARASITIZED else 0
+            self.refuted += number if reviewed == Decision.UNINFECTED else 0
+
+
+def of_slides(slide_ids: Collection[UUID]) -> dict[UUID, Found]:
+    """Over the fields of each that were read; slides without one are left out."""
+    found = fields_read().filter(slide__in=slide_ids)
+    readings = list(found.only("image_id", "slide_id", "model_id"))
+    return _added_up(readings, {row.pk: row.slide_id for row in readings})
+
+
+def of_predictions(predictions: Iterable[Prediction]) -> dict[int, Found]:
+    """Each field that was read, with the cells that people added to its image."""
+    fields = [row for row in predictions if row.kind == Kind.FIELD and row.state == State.DONE]
+    return _added_up(fields, {row.pk: row.pk for row in fields})
+
+
+def fields_read() -> QuerySet[Prediction]:
+    """A rejected field counts nothing, whatever was found in it."""
+    return Prediction.objects.filter(kind=Kind.FIELD, is_current=True, state=State.DONE)
+
+
+def _added_up(readings: Collection[Prediction], key_of: Mapping[int, Any]) -> dict[Any, Found]:
+    """Two queries, however many readings; none without any."""
+    found: dict[Any, Found] = {key: Found() for key in key_of.values()}
+    if not readings:
+        return found
+    for row in readings:
+        of = found[key_of[row.pk]]
+        of.version = max(of.version, row.model_id)
+    kinds = ("is_cut", "decision", "reviewed")
+    machine = Cell.objects.filter(prediction__in=list(key_of)).order_by()
+    machine_groups = machine.values_list("prediction", *kinds).annotate(n=Count("*"))
+    for pk, cut, said, heard, number in machine_groups:
+        found[key_of[pk]].add(cut, said, heard, number)
+    reading_of = {row.image_id: row.pk for row in readings}
+    people = Cell.objects.filter(image__in=list(reading_of), prediction=None).exclude(reviewed="")
+    people_groups = people.order_by().values_list("image", *kinds).annotate(n=Count("*"))
+    for image, cut, said, heard, number in people_groups:
+        found[key_of[reading_of[image]]].add(cut, said, heard, number)
+    return found

@@ -1,0 +1,62 @@
+"""A cell cut out of its field, as the network saw it."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from uuid import UUID
+
+from PIL import Image
+
+from .models import Cell, SmearImage
+
+MARGIN = 0.1
+"""As ml.field_reading.MARGIN: that module cannot be imported by a web process."""
+LONGEST = 256
+LARGE = 16_000_000
+"""Pixels: a larger field is not kept in memory, but opened for each cell."""
+
+
+def box(cell: Cell, image: SmearImage) -> tuple[int, int, int, int]:
+    """Left, top, right, lower: the cell with a little of what is around it."""
+    dx, dy = round(MARGIN * cell.width), round(MARGIN * cell.height)
+    return (
+        max(0, cell.x - dx),
+        max(0, cell.y - dy),
+        min(image.width, cell.x + cell.width + dx),
+        min(image.height, cell.y + cell.height + dy),
+    )
+
+
+def size(cell: Cell, image: SmearImage) -> tuple[int, int]:
+    left, top, right, lower = box(cell, image)
+    return right - left, lower - top
+
+
+def of_cell(image: SmearImage, cell: Cell) -> bytes:
+    """A WebP. Raises FileNotFoundError."""
+    if image.width * image.height > LARGE:
+        with _opened(image) as photo:
+            return _cut(photo, box(cell, image))
+    return _cut(_kept(image.pk), box(cell, image))
+
+
+@lru_cache(maxsize=2)
+def _kept(pk: UUID) -> Image.Image:
+    """A strip asks for a hundred cells of one photograph, which never changes."""
+    with _opened(SmearImage.objects.get(pk=pk)) as photo:
+        return photo.convert("RGB")
+
+
+@contextmanager
+def _opened(image: SmearImage) -> Iterator[Image.Image]:
+    with image.file.open() as file, Image.open(file, formats=["PNG"]) as photo:
+        yield photo
+
+
+def _cut(photo: Image.Image, where: tuple[int, int, int, int]) -> bytes:
+    part = photo.crop(where)
+    part.thumbnail((LONGEST, LONGEST))
+    file = io.BytesIO()
+    part.save(file, "WEBP", quality=85)
+    return file.getvalue()

@@ -1,0 +1,184 @@
+"""A whole field: its page, its cells as JSON, what people say of them."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from .. import access, again, cells, crops, gallery, heatmap, registry
+from ..counting import Found, counts_as, of_predictions
+from ..models import Cell, Kind, Prediction, SmearImage
+from .guard import Asked, signed_in
+from .images import SECONDS
+
+NO_JSON = "This is no JSON that says something of a cell."
+GROUPS = ("counted", "parasitized", "uninfected", "uncertain", "edge", "rejected", "removed")
+
+
+@require_safe
+@signed_in
+def field(request: Asked, pk: UUID) -> HttpResponse:
+    image = access.get_image(request.user, pk)
+    prediction = _reading(image)
+    if prediction is None:
+        return redirect("slide", image.slide_id)
+    context = {
+        "image": image,
+        "slide": image.slide,
+        "prediction": prediction,
+        "cells_url": reverse("field_cells", args=[image.pk]),
+        "may_review": access.may_review(request.user, image.slide),
+        "place": "history",
+    }
+    return render(request, "diagnosis/field.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@gzip_page
+@signed_in
+def field_cells(request: Asked, pk: UUID) -> HttpResponse:
+    image = access.get_image(request.user, pk)
+    if request.method != "POST":
+        return _answer(request, image)
+    if not access.may_review(request.user, image.slide):
+        return _refused("Your role in this laboratory does not review cells.", 403)
+    said = _said(request)
+    try:
+        if "box" in said:
+            cells.add(image, request.user, said["box"], said.get("label", ""))
+        else:
+            cells.say(image, request.user, said.get("cell"), said.get("label", ""))
+    except cells.NoSuchCell as error:
+        return _refused(str(error), 409)
+    except cells.CellError as error:
+        return _refused(str(error), 400)
+    return _answer(request, access.get_image(request.user, pk))
+
+
+@require_POST
+@signed_in
+def image_kind(request: Asked, pk: UUID) -> HttpResponse:
+    """A person says that it was taken for the wrong one: a crop of a cell, or a field."""
+    image = access.get_image(request.user, pk)
+    kind = request.POST.get("kind", "")
+    if kind not in Kind.values:
+        messages.error(request, "An image shows one cell or a whole field.")
+        return redirect("slide", image.slide_id)
+    try:
+        changed = again.read_as(image, kind)
+    except registry.NoModel as error:
+        messages.error(request, str(error))
+    else:
+        word = "a whole field" if kind == Kind.FIELD else "one cell"
+        how = "is being read" if changed else "was read"
+        messages.info(request, f"{image.name} {how} as {word}.")
+    return redirect("slide", image.slide_id)
+
+
+@require_safe
+@signed_in
+def cell_crop(request: Asked, pk: UUID, cell: int) -> HttpResponse:
+    image = access.get_image(request.user, pk)
+    try:
+        picture = crops.of_cell(image, _cell(image, cell))
+    except FileNotFoundError:
+        raise Http404 from None
+    return _picture(picture, "image/webp")
+
+
+@require_safe
+@signed_in
+def cell_heatmap(request: Asked, pk: UUID, cell: int) -> HttpResponse:
+    image = access.get_image(request.user, pk)
+    found = _cell(image, cell)
+    if not found.activation:
+        raise Http404
+    return _picture(heatmap.draw(found.activation, *crops.size(found, image)), "image/png")
+
+
+def _picture(content: bytes, kind: str) -> HttpResponse:
+    response = HttpResponse(content, content_type=kind)
+    patch_cache_control(response, private=True, max_age=SECONDS)
+    return response
+
+
+def _cell(image: SmearImage, pk: int) -> Cell:
+    try:
+        return cells.get(image, pk)
+    except cells.NoSuchCell:
+        raise Http404 from None
+
+
+def _reading(image: SmearImage) -> Prediction | None:
+    found = image.predictions.filter(is_current=True, kind=Kind.FIELD)
+    return found.select_related("model").first()
+
+
+def _said(request: HttpRequest) -> dict[str, Any]:
+    try:
+        said = json.loads(request.body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("label", ""), str):
+        return {"label": "?"}
+    return said
+
+
+def _refused(error: str, status: int) -> JsonResponse:
+    return JsonResponse({"error": error}, status=status)
+
+
+def _answer(request: Asked, image: SmearImage) -> HttpResponse:
+    prediction = _reading(image)
+    if prediction is None:
+        return _refused("This image is not read as a whole field.", 404)
+    found = of_predictions([prediction]).get(prediction.pk, Found())
+    context = gallery.summary(image.slide) | {"slide": image.slide}
+    return JsonResponse(
+        {
+            "image": {
+                "id": str(image.pk),
+                "name": image.name,
+                "width": image.width,
+                "height": image.height,
+                "url": reverse("image_photo", args=[image.pk]),
+                "kind": image.kind,
+                "state": prediction.state,
+            },
+            "cells": [_row(image, cell, request.user.pk) for cell in cells.of_image(image)],
+            "counts": {name: getattr(found, name) for name in GROUPS},
+            "verdict_html": render_to_string("diagnosis/verdict.html", context, request),
+        }
+    )
+
+
+def _row(image: SmearImage, cell: Cell, user: int) -> dict[str, Any]:
+    mine = [review.label for review in cell.standing if review.reviewer_id == user]  # type: ignore[attr-defined]
+    return {
+        "id": cell.pk,
+        "box": cell.box,
+        "edge": cell.is_cut,
+        "label": cell.label,
+        "probability": cell.probability,
+        "decision": cell.decision,
+        "reasons": cell.reasons,
+        "review": mine[0] if mine else _of_others(cell),
+        "counts_as": counts_as(cell.is_cut, cell.decision, cell.reviewed),
+        "by": "machine" if cell.prediction_id else "person",
+        "heatmap": reverse("cell_heatmap", args=[image.pk, cell.pk]) if cell.activation else None,
+        "crop": reverse("cell_crop", args=[image.pk, cell.pk]),
+    }
+
+
+def _of_others(cell: Cell) -> str | None:
+    """What the others say together, where they agree."""
+    labels = {review.label for review in cell.standing}  # type: ignore[attr-defined]
+    return labels.pop() if len(labels) == 1 else ("cannot-tell" if labels else None)
