@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from ml.drawing import draw_field
-from tests.servers import ROOT
+from tests.servers import ROOT, Site
 from tests.test_browser import (  # noqa: F401
     PHONE,
     WIDE,
@@ -17,7 +17,6 @@ from tests.test_browser import (  # noqa: F401
     chromium,
     has_no_sideways_scroll,
     open_page,
-    site,
     violations,
 )
 
@@ -45,6 +44,17 @@ BLINDNESS = {
 }
 # IEC 61966-2-1: linear sRGB to XYZ at D65.
 TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """With the shipped model: what it says of drawn cells is what was drawn."""
+    site = Site(tmp_path_factory.mktemp("browser"))
+    site.manage("prepare")
+    site.start_web()
+    site.start_worker()
+    yield site
+    site.stop()
 
 
 @pytest.fixture(scope="module")
