@@ -95,7 +95,7 @@ class Tally:
         if self.finding == Finding.NEGATIVE:
             return f"Negative in {cells}."
         word = "Positive" if self.finding == Finding.POSITIVE else "Uncertain"
-        return f"{word}: {self.cells_parasitized:,} of {cells} counted as parasitized."
+        return f"{word}: {self.cells_parasitized:,} of {cells}."
 
     @property
     def advice(self) -> str:
