@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 from ml.artifact import find_model
+from ml.field_reading import FieldReader
+from ml.fields import Finder
 from ml.predictor import Predictor
 from ml.reading import classify, is_unreadable, walk
 
@@ -21,10 +23,10 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--model", help="a trained model; by default the shipped one")
     options = parser.parse_args()
-    predictor = Predictor.load(find_model(options.model))
-    sys.stdout.write(f"{predictor.manifest.name}\n")
+    reader = FieldReader(Predictor.load(find_model(options.model)), Finder.load())
+    sys.stdout.write(f"{reader.predictor.manifest.name}\n")
     for folder in options.folders:
-        lines = classify(walk([str(folder)], lambda path: None), predictor, kind="cell")
+        lines = classify(walk([str(folder)], lambda path: None), reader, kind="cell")
         read = [line for line in lines if not is_unreadable(line)]
         decisions = Counter(line["decision"] for line in read)
         shares = ", ".join(f"{name} {count / len(read):.3f}" for name, count in decisions.items())

@@ -1,4 +1,4 @@
-"""A whole field read: its red cells found, cut out and classified in one batch."""
+"""A whole field read: its red cells found, cut out and classified together."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from ml.predictor import CellPrediction, Predictor
 
 MARGIN = 0.1
 """Around a found cell, as a share of its box's sides: as the network's cells are cut."""
+BATCH = 128
+"""Cells at once: most fields hold fewer, and 3,000 would take gigabytes."""
 NO_CELLS = "No red cell was found in this field."
 
 
@@ -44,12 +46,20 @@ class FieldReader:
     def read(self, image: Image.Image) -> FieldReading:
         """Of an upright RGB image."""
         found = self.finder.find(image)
-        said = self.predictor.predict([cut(image, cell) for cell in found])
+        said = self._classified(image, found)
         cells = tuple(FieldCell(f.box, f.edge, s) for f, s in zip(found, said, strict=True))
         names = (self.predictor.manifest.name, self.finder.name)
         if not cells:
             return FieldReading((), REJECTED, (NO_CELLS,), *names)
         return FieldReading(cells, None, (), *names)
+
+    def _classified(self, image: Image.Image, found: list[FoundCell]) -> list[CellPrediction]:
+        batches = (found[start : start + BATCH] for start in range(0, len(found), BATCH))
+        return [
+            said
+            for batch in batches
+            for said in self.predictor.predict([cut(image, cell) for cell in batch])
+        ]
 
 
 def cut(image: Image.Image, cell: FoundCell) -> Image.Image:

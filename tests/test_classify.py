@@ -10,6 +10,7 @@ from io import StringIO
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from PIL import Image
 
 from ml import artifact
 from ml.drawing import draw_cell, draw_field
@@ -81,6 +82,8 @@ def test_the_whole_contract_in_a_process_of_its_own(tmp_path, trained_model):
     lines = [json.loads(line) for line in out.splitlines()]
     names = [*map(os.fsdecode, ODD_NAMES), "z/cut.tif", "z/field.jpg", "z/gps.jpg"]
     assert [line["path"] for line in lines] == [f"{folder}/{name}" for name in sorted(names)]
+    (field,) = [line for line in lines if line["kind"] == "field"]
+    assert 58 <= field["cell_count"] <= len(field["cells"]) <= 62
     unlabelled = [line["path"] for line in lines if line["label"] is None]
     assert unlabelled == [f"{folder}/z/cut.tif", f"{folder}/z/field.jpg"]
     assert re.fullmatch(r"Skipped 2 hidden .*\n1 could not be read.*\n", complaints.decode()), (
@@ -135,7 +138,7 @@ def cells(tmp_path):
 def test_good_files_alone_end_with_status_0_and_no_complaint(cells, trained_model):
     out, complaints, status = classify(cells, "--model", trained_model, "--format", "jsonl")
     assert (complaints, status) == ("", 0)
-    assert [json.loads(line)["decision"] for line in out.splitlines()][2] == "rejected"
+    assert [json.loads(line)["decision"] for line in out.splitlines()][2] is None
 
 
 def test_the_table_is_for_people(cells, trained_model):
@@ -144,8 +147,23 @@ def test_the_table_is_for_people(cells, trained_model):
     rows = out.splitlines()
     assert (len(rows), status) == (4, 1)
     assert re.fullmatch(r"(parasitized|uninfected|uncertain) +0\.\d{3}  \S*cell1\.png", rows[0])
-    assert re.fullmatch(r"rejected +\S*field\.png  A whole field: not read yet.*", rows[2])
+    assert re.fullmatch(
+        r"field +\S*field\.png  \d+ of \d\d red cells labelled parasitized\b.*", rows[2]
+    )
     assert re.fullmatch(r"rejected +\S*torn\\nname\\udcff\.png  The file is cut off.*", rows[3])
+
+
+def test_a_row_of_a_field_says_what_was_not_counted(cells, trained_model):
+    with Image.open(cells / "field.png") as image:
+        image.crop((70, 0, 1280, 960)).save(cells / "field.png")
+    out, _, _ = classify(cells / "field.png", "--model", trained_model)
+    row = re.search(r"of (\d+) red cells labelled parasitized; (\d+) at the edge or rejected$", out)
+    assert row
+    assert 58 <= int(row[1]) + int(row[2]) <= 62
+    assert int(row[2]) >= 6
+    Image.new("RGB", (800, 600), "pink").save(cells / "field.png")
+    out, _, _ = classify(cells / "field.png", "--model", trained_model, "--kind", "field")
+    assert re.fullmatch(r"rejected +\S*field\.png  No red cell was found in this field\.\n", out)
 
 
 def test_a_kind_is_passed_on(cells, trained_model):

@@ -15,6 +15,8 @@ from ml.datasets import Example, load
 from ml.decisions import Thresholds
 from ml.drawing import draw_cell
 from ml.engines import Output
+from ml.field_reading import FieldReader
+from ml.fields import Finder
 from ml.images import CELL_COLOUR, normalised, read_image, resized
 from ml.predictor import CellPrediction, Predictor
 from ml.reading import classify
@@ -223,7 +225,7 @@ def test_training_and_serving_see_the_same_pixels_to_the_last_bit(predictor, col
     engine = Recorder()
     recording = Predictor(manifest, engine)
     recording.predict([read_image(content) for content in contents])
-    list(classify(map(str, paths), recording))
+    list(classify(map(str, paths), FieldReader(recording, Finder.load(threads=1))))
     assert (config.mean, config.std) == (manifest.mean, manifest.std)
     for seen in (*network.batches, *engine.batches):
         assert seen.dtype == np.float32

@@ -11,12 +11,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ml.artifact import ArtifactError, find_model
 from ml.engines import ENGINES
+from ml.field_reading import FieldReader
+from ml.fields import Finder
 from ml.predictor import Predictor
 from ml.reading import Line, classify, is_unreadable, walk
 
 
 class Command(BaseCommand):
-    help = "Classify images of red cells: a line for each, in the order given."
+    help = "Classify red cells and whole fields: a line for each image, in the order given."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,10 +35,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             predictor = Predictor.load_checked(find_model(options["model"]), options["engine"])
+            reader = FieldReader(predictor, Finder.load())
         except ArtifactError as error:
             raise CommandError(str(error)) from None
         skipped: list[str] = []
-        lines = classify(walk(options["paths"], skipped.append), predictor, options["kind"])
+        lines = classify(walk(options["paths"], skipped.append), reader, options["kind"])
         try:
             unreadable = self._show(lines, options["format"])
         except BrokenPipeError:  # the reader has seen enough
@@ -61,10 +64,21 @@ class Command(BaseCommand):
 
 
 def row(line: Line) -> str:
+    decision = line["decision"] or line["kind"]
     probability = line["probability"]
     figure = "" if probability is None else f"{probability:.3f}"
-    reasons = " ".join(line["reasons"])
-    return f"{line['decision']:<12} {figure:>6}  {printable(line['path'])}  {reasons}".rstrip()
+    words = " ".join(line["reasons"]) or counts(line)
+    return f"{decision:<12} {figure:>6}  {printable(line['path'])}  {words}".rstrip()
+
+
+def counts(line: Line) -> str:
+    """Of a field; a cell's answer needs no words."""
+    if "cells" not in line:
+        return ""
+    counted, parasitized = line["cell_count"], line["parasitized_count"]
+    apart = len(line["cells"]) - counted
+    rest = f"; {apart:,} at the edge or rejected" if apart else ""
+    return f"{parasitized:,} of {counted:,} red cells labelled parasitized{rest}"
 
 
 def printable(path: str) -> str:
