@@ -110,3 +110,7 @@ class HistoryForm(forms.Form):
     def narrowed(self) -> dict[str, Any]:
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value}
+
+
+class TokenForm(forms.Form):
+    name = forms.CharField(max_length=60, help_text="Which program or computer it is for.")

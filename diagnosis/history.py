@@ -13,6 +13,8 @@ RESULTS = {
     "uninfected": "Only uninfected cells",
     "rejected": "Rejected images",
 }
+EARLIEST, LATEST = date(1900, 1, 1), date(9000, 1, 1)
+"""Outside of these a moment cannot be reckoned in every zone, and there are no slides."""
 STATUSES = {"reading": "Being read", "done": "All read", "failed": "Some not read"}
 
 
@@ -48,9 +50,9 @@ def search(
         slides = slides.filter(_CAME_OUT[result])
     if status:
         slides = slides.filter(_STANDS[status])
-    if since:
+    if since and since > EARLIEST:
         slides = slides.filter(created_at__gte=_midnight(since))
-    if until:
+    if until and until < LATEST:
         slides = slides.filter(created_at__lt=_midnight(until + timedelta(days=1)))
     return slides.order_by("-created_at", "-pk")
 

@@ -584,3 +584,23 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reviewer}: {self.get_label_display()}"
+
+
+class Token(models.Model):
+    """A program's key to what one person may do; its text is shown once and never stored."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=60)
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of its text.")
+    start = models.CharField(max_length=12, help_text="How its text begins, to tell it by.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "name"], name="one_token_of_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -232,6 +232,26 @@ ACCOUNT_EMAIL_NOTIFICATIONS = EMAIL_CONFIGURED
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "Malariaweb: "
 
+# The API's description; the rest of it is in diagnosis/api.
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Malariaweb",
+    "DESCRIPTION": "Research use only. Decision support, not a diagnosis: confirm by microscopy.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "diagnosis.api.schema.add_refusals",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "Role": "diagnosis.models.Role",
+        "State": "diagnosis.models.State",
+        "Opinion": "diagnosis.models.Opinion",
+        "Kind": "diagnosis.models.Kind",
+    },
+}
+
 # Analysis
 MODEL_ENGINE = env.choice("MODEL_ENGINE", "auto", ("auto", "onnxruntime", "torch", "openvino"))
 ANALYSIS_TIME_LIMIT = 30

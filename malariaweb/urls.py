@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("diagnosis.urls_laboratories")),
     path("", include("diagnosis.urls_models")),
     path("", include("diagnosis.urls_operating")),
+    path("api/v1/", include("diagnosis.api.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

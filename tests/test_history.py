@@ -130,3 +130,9 @@ def test_only_among_the_slides_that_are_given(laboratory):
 def test_asks_once(slides, django_assert_num_queries):
     with django_assert_num_queries(1):
         list(search(q="s", result="parasitized", status="done", since=date(2026, 1, 1)))
+
+
+def test_days_without_a_neighbour_narrow_nothing(laboratory):
+    slide = new_slide(laboratory)
+    found = history.search(Slide.objects.all(), since=date.min, until=date.max)
+    assert list(found) == [slide]

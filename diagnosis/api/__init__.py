@@ -1,0 +1,1 @@
+"""What the pages do, for programs: the same access, the same refusals in words, as JSON."""

@@ -1,0 +1,68 @@
+"""Images: shown, read again after a failure, reviewed."""
+
+from django.http import FileResponse, Http404, HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from .. import access, gallery, intake, reviews
+from ..models import SmearImage
+from . import serializers
+from .base import View
+
+
+class Image(View):
+    @extend_schema(
+        summary="An image with its prediction and reviews", responses=serializers.ImageOut
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        return shown(request, access.get_image(request.user, pk))
+
+
+def shown(request: Request, image: SmearImage) -> Response:
+    context = {"request": request}
+    return Response(serializers.ImageOut(gallery.current(image), context=context).data)
+
+
+class Photo(View):
+    @extend_schema(
+        summary="The picture itself", responses={(200, "image/png"): OpenApiTypes.BINARY}
+    )
+    def get(self, request: Request, pk: str) -> HttpResponseBase:
+        image = access.get_image(request.user, pk)
+        try:
+            return FileResponse(image.file.open(), content_type="image/png")
+        except FileNotFoundError:
+            raise Http404 from None
+
+
+class Retry(View):
+    @extend_schema(
+        summary="Try again to read an image that failed",
+        request=None,
+        responses=serializers.Queued,
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        image = access.get_image(request.user, pk)
+        return Response({"queued": int(intake.retry(image))})
+
+
+class ImageReview(View):
+    @extend_schema(
+        summary="Say what an image shows, in place of what you said before",
+        request=serializers.NewReview,
+        responses=serializers.ImageOut,
+    )
+    def put(self, request: Request, pk: str) -> Response:
+        image = access.get_image_to_review(request.user, pk)
+        review = serializers.NewReview(data=request.data)
+        review.is_valid(raise_exception=True)
+        reviews.say(image, request.user, **review.validated_data)
+        return shown(request, image)
+
+    @extend_schema(summary="Take your review back", responses={200: serializers.ImageOut})
+    def delete(self, request: Request, pk: str) -> Response:
+        image = access.get_image_to_review(request.user, pk)
+        reviews.take_back(image, request.user)
+        return shown(request, image)

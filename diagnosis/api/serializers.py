@@ -1,0 +1,238 @@
+"""Things as the API shows them, and what it may be asked."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from .. import access, gallery
+from ..history import RESULTS, STATUSES
+from ..models import (
+    Decision,
+    Kind,
+    Label,
+    Laboratory,
+    Membership,
+    Opinion,
+    Prediction,
+    Review,
+    Role,
+    Slide,
+    State,
+)
+from ..reports import NOTICE
+from ..verdict import Tally
+
+
+class LaboratoryOut(serializers.ModelSerializer):
+    """A laboratory that you belong to, and as what."""
+
+    id = serializers.UUIDField(source="laboratory.pk")
+    name = serializers.CharField(source="laboratory.name")
+    role = serializers.ChoiceField(Role.choices)
+
+    class Meta:
+        model = Membership
+        fields = ("id", "name", "role")
+
+
+class VerdictOut(serializers.Serializer):
+    """What the images of a slide say together; what people said counts before the model."""
+
+    result = serializers.ChoiceField(
+        ["parasitized", "uncertain", "uninfected", "none"],
+        help_text="`uninfected` is not a negative result.",
+    )
+    status = serializers.ChoiceField(
+        ["empty", "reading", "failed", "done"],
+        help_text="`reading`: ask again. `failed`: some image was not read.",
+    )
+    is_critical = serializers.BooleanField(help_text="Someone must be told at once.")
+    sentence = serializers.CharField()
+    advice = serializers.CharField(help_text="What to do about it; empty while nothing is known.")
+    remarks = serializers.ListField(child=serializers.CharField())
+    total = serializers.IntegerField()
+    parasitized = serializers.IntegerField()
+    uninfected = serializers.IntegerField()
+    uncertain = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    reviewed = serializers.IntegerField(help_text="How many count as people judged them.")
+    notice = serializers.SerializerMethodField()
+
+    def get_notice(self, tally: Tally) -> str:
+        return NOTICE
+
+
+class SlideOut(serializers.ModelSerializer):
+    """A slide with its verdict. Its `tally` is given to it by the view."""
+
+    laboratory = serializers.UUIDField(source="laboratory_id")
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    verdict = VerdictOut(source="tally")
+    url = serializers.SerializerMethodField()
+    images = serializers.SerializerMethodField()
+    page = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Slide
+        fields = (
+            "id", "laboratory", "code", "stain", "note", "created_by", "created_at",
+            "verdict", "url", "images", "page",
+        )  # fmt: skip
+
+    def get_url(self, slide: Slide) -> str:
+        return self._address("api_slide", slide)
+
+    def get_images(self, slide: Slide) -> str:
+        return self._address("api_slide_images", slide)
+
+    def get_page(self, slide: Slide) -> str:
+        return self._address("slide", slide)
+
+    def _address(self, name: str, slide: Slide) -> str:
+        return reverse(name, [slide.pk], request=self.context["request"])
+
+
+class NewSlide(serializers.ModelSerializer):
+    laboratory = serializers.PrimaryKeyRelatedField(
+        queryset=Laboratory.objects.none(),
+        required=False,
+        help_text="May be left out by members of one laboratory.",
+    )
+
+    class Meta:
+        model = Slide
+        fields = ("laboratory", "code", "stain", "note")
+        # That codes differ is the view's matter: the answer then names the other slide.
+        validators: list[Any] = []
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        if request := self.context.get("request"):
+            fields["laboratory"].queryset = access.laboratories_for(request.user)
+        return fields
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        own = self.fields["laboratory"].queryset[:2]
+        if "laboratory" not in values and len(own) != 1:
+            raise serializers.ValidationError({"laboratory": ["Say which laboratory it is of."]})
+        return {"laboratory": own[0], **values} if len(own) else values
+
+
+class SlideExists(serializers.Serializer):
+    detail = serializers.CharField()
+    slide = serializers.UUIDField(help_text="The slide that has this code.")
+
+
+class HistoryQuery(serializers.Serializer):
+    q = serializers.CharField(
+        required=False, max_length=100, allow_blank=True, help_text="Code, note or file name."
+    )
+    result = serializers.ChoiceField(list(RESULTS), required=False)
+    status = serializers.ChoiceField(list(STATUSES), required=False)
+    since = serializers.DateField(required=False)
+    until = serializers.DateField(required=False, help_text="That day counted in.")
+
+
+class ImagesQuery(serializers.Serializer):
+    show = serializers.ChoiceField(list(gallery.STATUSES), required=False)
+    order = serializers.ChoiceField(list(gallery.ORDERS), required=False, default="upload")
+
+
+class Upload(serializers.Serializer):
+    images = serializers.ListField(
+        child=serializers.FileField(allow_empty_file=True),
+        allow_empty=False,
+    )
+
+
+class ReceiptOut(serializers.Serializer):
+    """What became of one file."""
+
+    name = serializers.CharField()
+    image = serializers.UUIDField(source="image.pk", default=None, allow_null=True)
+    refusal = serializers.CharField(help_text="Why it was not taken; empty where it was.")
+    note = serializers.CharField()
+    code = serializers.CharField(
+        help_text="`new`, `on-this-slide`, `on-another-slide` or the kind of refusal."
+    )
+
+
+class Receipts(serializers.Serializer):
+    receipts = ReceiptOut(many=True)
+
+
+class PredictionOut(serializers.ModelSerializer):
+    """What one model version said; never edited."""
+
+    model = serializers.CharField(source="model.name")
+    state = serializers.ChoiceField(State.choices)
+    label = serializers.ChoiceField(["", *Label.values])
+    decision = serializers.ChoiceField(["", *Decision.values])
+    reasons = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = Prediction
+        fields = (
+            "model", "state", "label", "probability", "decision", "reasons", "error",
+            "queued_at", "finished_at",
+        )  # fmt: skip
+
+
+class ReviewOut(serializers.ModelSerializer):
+    """What a person said; it stands beside the prediction."""
+
+    reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
+    label = serializers.ChoiceField(Opinion.choices)
+
+    class Meta:
+        model = Review
+        fields = ("reviewer", "label", "comment", "created_at")
+
+
+class ImageOut(serializers.Serializer):
+    """An image, made from its current prediction."""
+
+    id = serializers.UUIDField(source="image.pk")
+    slide = serializers.UUIDField(source="slide_id")
+    name = serializers.CharField(source="image.name")
+    kind = serializers.ChoiceField(Kind.choices, source="image.kind")
+    width = serializers.IntegerField(source="image.width")
+    height = serializers.IntegerField(source="image.height")
+    sha256 = serializers.CharField(source="image.sha256", help_text="Of the upright RGB pixels.")
+    uploaded_by = serializers.CharField(
+        source="image.uploaded_by.username", default=None, allow_null=True
+    )
+    created_at = serializers.DateTimeField(source="image.created_at")
+    counts_as = serializers.SerializerMethodField()
+    prediction = PredictionOut(source="*")
+    reviews = ReviewOut(source="image.standing_reviews", many=True)
+    url = serializers.SerializerMethodField()
+    photo = serializers.SerializerMethodField()
+    notice = serializers.SerializerMethodField()
+
+    def get_counts_as(self, prediction: Prediction) -> str:
+        return gallery.status(prediction)
+
+    def get_url(self, prediction: Prediction) -> str:
+        return self._address("api_image", prediction)
+
+    def get_photo(self, prediction: Prediction) -> str:
+        return self._address("api_image_photo", prediction)
+
+    def get_notice(self, prediction: Prediction) -> str:
+        return NOTICE
+
+    def _address(self, name: str, prediction: Prediction) -> str:
+        return reverse(name, [prediction.image_id], request=self.context["request"])
+
+
+class NewReview(serializers.Serializer):
+    label = serializers.ChoiceField(Opinion.choices)
+    comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+
+class Queued(serializers.Serializer):
+    queued = serializers.IntegerField(help_text="How many images are read again.")

@@ -1,0 +1,146 @@
+"""Slides: found, made, filled with images, read again."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from .. import access, again, gallery, history, intake, reports, verdict
+from ..models import Slide
+from . import serializers
+from .base import View
+
+FILES = {
+    "type": "object",
+    "required": ["images"],
+    "properties": {
+        "images": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+            "description": "One or several files, each as a part of this name.",
+        }
+    },
+}
+
+
+class Slides(View):
+    @extend_schema(
+        summary="The slides of your laboratories, newest first",
+        parameters=[serializers.HistoryQuery],
+        responses=serializers.SlideOut(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        query = serializers.HistoryQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        slides = access.slides_for(request.user).select_related("created_by")
+        pages, found = self.paged(history.search(slides, **query.validated_data))
+        return pages.get_paginated_response(shown(request, found))
+
+    @extend_schema(
+        summary="A new slide",
+        request=serializers.NewSlide,
+        responses={201: serializers.SlideOut, 409: serializers.SlideExists},
+    )
+    def post(self, request: Request) -> Response:
+        new = serializers.NewSlide(data=request.data, context={"request": request})
+        new.is_valid(raise_exception=True)
+        slide = _made(request.user, new.validated_data)
+        if slide is None:
+            return Response(_twin(new.validated_data), status.HTTP_409_CONFLICT)
+        [made] = shown(request, [slide])
+        return Response(made, status.HTTP_201_CREATED, headers={"Location": made["url"]})
+
+
+def _made(user: Any, values: dict[str, Any]) -> Slide | None:
+    """Nothing where another slide has its code."""
+    try:
+        with transaction.atomic():
+            return Slide.objects.create(created_by=user, **values)
+    except IntegrityError:
+        return None
+
+
+def _twin(values: dict[str, Any]) -> dict[str, Any]:
+    twin = Slide.objects.get(laboratory=values["laboratory"], code=values["code"])
+    return {"detail": "A slide with this code exists already.", "slide": twin.pk}
+
+
+def shown(request: Request, slides: Iterable[Slide]) -> list[dict[str, Any]]:
+    """One query for the verdicts of all."""
+    slides = list(slides)
+    tallies = verdict.tallies(slides)
+    for slide in slides:
+        slide.tally = tallies[slide.pk]  # type: ignore[attr-defined]
+    return serializers.SlideOut(slides, many=True, context={"request": request}).data
+
+
+class OneSlide(View):
+    @extend_schema(
+        summary="A slide with its verdict: ask until `status` is not `reading`",
+        responses=serializers.SlideOut,
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        [found] = shown(request, [access.get_slide(request.user, pk)])
+        return Response(found)
+
+
+class SlideImages(View):
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        summary="The images of a slide with their predictions and reviews",
+        parameters=[serializers.ImagesQuery],
+        responses=serializers.ImageOut(many=True),
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        query = serializers.ImagesQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        chosen = {"show": "", **query.validated_data}
+        pages, found = self.paged(gallery.predictions(slide, **chosen))
+        context = {"request": request}
+        images = serializers.ImageOut(found, many=True, context=context)
+        return pages.get_paginated_response(images.data)
+
+    @extend_schema(
+        summary="Upload images: each file gets a receipt",
+        description="A file that cannot be used is refused by name and reason; the others go on.",
+        request={"multipart/form-data": FILES},
+        responses=serializers.Receipts,
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        upload = serializers.Upload(data=request.data)
+        upload.is_valid(raise_exception=True)
+        receipts = intake.receive(slide, upload.validated_data["images"], request.user)
+        return Response(serializers.Receipts({"receipts": receipts}).data)
+
+
+class SlideAgain(View):
+    @extend_schema(
+        summary="Read a slide again with the active model version",
+        request=None,
+        responses=serializers.Queued,
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        return Response({"queued": again.analyse_again(slide)})
+
+
+class SlideCsv(View):
+    @extend_schema(
+        summary="A slide as CSV, one row an image",
+        responses={(200, "text/csv"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request, pk: str) -> HttpResponseBase:
+        slide = access.get_slide(request.user, pk)
+        found = access.slides_for(request.user).filter(pk=slide.pk)
+        return reports.csv_response(found, slide.code)

@@ -1,0 +1,21 @@
+from django.urls import path, re_path
+
+from . import images, laboratories, schema, slides
+from .base import Nothing
+
+# Ids are taken as any text: what is none is answered as JSON, like the rest.
+urlpatterns = [
+    path("schema/", schema.schema, name="api_schema"),
+    path("docs/", schema.docs, name="api_docs"),
+    path("laboratories/", laboratories.Laboratories.as_view(), name="api_laboratories"),
+    path("slides/", slides.Slides.as_view(), name="api_slides"),
+    path("slides/<str:pk>/", slides.OneSlide.as_view(), name="api_slide"),
+    path("slides/<str:pk>/images/", slides.SlideImages.as_view(), name="api_slide_images"),
+    path("slides/<str:pk>/again/", slides.SlideAgain.as_view(), name="api_slide_again"),
+    path("slides/<str:pk>/csv/", slides.SlideCsv.as_view(), name="api_slide_csv"),
+    path("images/<str:pk>/", images.Image.as_view(), name="api_image"),
+    path("images/<str:pk>/photo/", images.Photo.as_view(), name="api_image_photo"),
+    path("images/<str:pk>/retry/", images.Retry.as_view(), name="api_image_retry"),
+    path("images/<str:pk>/review/", images.ImageReview.as_view(), name="api_image_review"),
+    re_path("", Nothing.as_view()),
+]

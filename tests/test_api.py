@@ -1,0 +1,349 @@
+"""The API as a program meets it: with a token, and with everything that can be wrong."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from diagnosis import tokens
+from diagnosis.api.base import Throttle
+from diagnosis.models import ModelVersion, Prediction, Review, Role, Slide
+from tests.people import join, laboratory_of
+from tests.readings import active_model, failed, new_slide, png, read, waiting
+
+pytestmark = pytest.mark.django_db
+SLIDES = "/api/v1/slides/"
+
+
+def program_of(user):
+    _, text = tokens.new(user, "a program")
+    return Client(headers={"authorization": f"Bearer {text}"})
+
+
+@pytest.fixture
+def laboratory():
+    return laboratory_of("ada")
+
+
+@pytest.fixture
+def program(laboratory):
+    return program_of(laboratory.members.get())
+
+
+@pytest.fixture
+def slide(laboratory):
+    return new_slide(laboratory, "KSM-7")
+
+
+def send(client, method, path, data=None):
+    return client.generic(method, path, data or "{}", content_type="application/json")
+
+
+def post(client, path, **fields):
+    return client.post(path, fields, content_type="application/json")
+
+
+def put(client, path, **fields):
+    return client.put(path, fields, content_type="application/json")
+
+
+def upload(client, slide, **files):
+    images = [SimpleUploadedFile(f"{name}.png", content) for name, content in files.items()]
+    return client.post(reverse("api_slide_images", args=[slide.pk]), {"images": images})
+
+
+def queries(client, path):
+    client.get(path)  # what the first question of a minute notes
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(path).status_code == 200
+    return len(captured)
+
+
+def addresses(image):
+    """Of everything that belongs to one image and its slide, with a method it takes."""
+    of_slide, of_image = [image.slide_id], [image.pk]
+    return [
+        ("GET", reverse("api_slide", args=of_slide)),
+        ("GET", reverse("api_slide_images", args=of_slide)),
+        ("POST", reverse("api_slide_again", args=of_slide)),
+        ("GET", reverse("api_slide_csv", args=of_slide)),
+        ("GET", reverse("api_image", args=of_image)),
+        ("GET", reverse("api_image_photo", args=of_image)),
+        ("POST", reverse("api_image_retry", args=of_image)),
+        ("PUT", reverse("api_image_review", args=of_image)),
+        ("DELETE", reverse("api_image_review", args=of_image)),
+    ]
+
+
+class TestWhoAsks:
+    def test_nobody_comes_in_without_a_token(self, laboratory, slide):
+        image = read(slide).image
+        [user] = laboratory.members.all()
+        browser, wrong = Client(), Client(headers={"authorization": "Bearer mlw_wrong"})
+        browser.force_login(user)
+        for method, path in [("GET", SLIDES), ("GET", "/api/v1/laboratories/"), *addresses(image)]:
+            for client in (Client(), browser, wrong):
+                answer = send(client, method, path)
+                assert (path, answer.status_code) == (path, 401)
+                assert answer["WWW-Authenticate"] == "Bearer"
+
+    def test_strangers_find_nothing(self, slide):
+        image = read(slide).image
+        eve = program_of(laboratory_of("eve", "Mombasa").members.get())
+        for method, path in addresses(image):
+            answer = send(eve, method, path)
+            assert (path, answer.status_code) == (path, 404)
+            assert answer.json() == {"detail": "Not found."}
+        assert upload(eve, slide, cell=png()).status_code == 404
+        assert eve.get(SLIDES).json()["count"] == 0
+        assert not Review.objects.exists()
+
+    def test_technicians_do_not_review(self, laboratory, slide):
+        image = read(slide).image
+        path = reverse("api_image_review", args=[image.pk])
+        ben = program_of(join(laboratory, "ben", Role.TECHNICIAN).user)
+        assert put(ben, path, label="uninfected").status_code == 403
+        assert ben.delete(path).status_code == 403
+
+    def test_a_revoked_token_is_told_so(self, laboratory):
+        token, text = tokens.new(laboratory.members.get(), "scanner")
+        client = Client(headers={"authorization": f"bearer {text} "})
+        assert client.get(SLIDES).status_code == 200
+        token.delete()
+        answer = client.get(SLIDES)
+        assert answer.json() == {"detail": "This token is unknown or was revoked."}
+
+    def test_too_many_questions_have_to_wait(self, program, monkeypatch):
+        monkeypatch.setattr(Throttle, "rate", "2/min")
+        assert [program.get(SLIDES).status_code for _ in range(3)] == [200, 200, 429]
+        assert 0 < int(program.get(SLIDES)["Retry-After"]) <= 60
+
+    def test_tokens_of_one_person_are_counted_together(self, laboratory, program, monkeypatch):
+        monkeypatch.setattr(Throttle, "rate", "1/min")
+        _, text = tokens.new(laboratory.members.get(), "another")
+        assert program.get(SLIDES).status_code == 200
+        another = Client(headers={"authorization": f"Bearer {text}"})
+        assert another.get(SLIDES).status_code == 429
+
+    def test_answers_are_kept_by_nothing_between(self, program):
+        for answer in (program.get(SLIDES), Client().get(SLIDES)):
+            assert answer["Cache-Control"] == "private, no-store"
+
+
+class TestSlides:
+    def test_a_slide_from_nothing_to_verdict(self, program, laboratory, settings):
+        settings.CELERY_BROKER_URL = "memory://"
+        active_model()
+        made = post(program, SLIDES, code="KSM-8", stain="giemsa", note="left")
+        assert made.status_code == 201
+        assert made["Location"] == made.json()["url"]
+        slide = Slide.objects.get(code="KSM-8")
+        assert (slide.laboratory, slide.note) == (laboratory, "left")
+        assert slide.created_by == laboratory.members.get()
+        answer = upload(program, slide, good=png(1), bad=b"no picture")
+        good, bad = answer.json()["receipts"]
+        assert (answer.status_code, good["code"], good["refusal"]) == (200, "new", "")
+        assert bad["image"] is None
+        assert bad["refusal"]
+        found = program.get(made.json()["url"]).json()
+        assert (found["verdict"]["status"], found["verdict"]["total"]) == ("reading", 1)
+        Prediction.objects.update(state="done", decision="parasitized", probability=0.9)
+        verdict = program.get(made.json()["url"]).json()["verdict"]
+        assert (verdict["status"], verdict["result"]) == ("done", "parasitized")
+        assert verdict["is_critical"]
+        assert verdict["sentence"] == "1 of 1 cell parasitized."
+        assert "not a diagnosis" in verdict["notice"]
+
+    @pytest.mark.parametrize(
+        ("fields", "refused"),
+        [
+            ({}, "code"),
+            ({"code": "Jane Doe"}, "code"),
+            ({"code": "K-1", "stain": "beetroot"}, "stain"),
+            ({"code": ["K-1"]}, "code"),
+            ({"code": "K-1", "note": "n" * 301}, "note"),
+            ({"code": "K-1", "laboratory": str(uuid.uuid4())}, "laboratory"),
+            ({"code": "K-1", "laboratory": "kisumu"}, "laboratory"),
+        ],
+    )
+    def test_what_cannot_be_a_slide(self, program, fields, refused):
+        answer = post(program, SLIDES, **fields)
+        assert answer.status_code == 400
+        assert list(answer.json()) == [refused]
+        assert not Slide.objects.exists()
+
+    def test_a_code_that_is_taken_names_its_slide(self, program, slide):
+        answer = post(program, SLIDES, code="KSM-7")
+        assert answer.status_code == 409
+        assert answer.json()["slide"] == str(slide.pk)
+
+    def test_whoever_has_two_laboratories_says_which(self, program, laboratory):
+        other = laboratory_of("eve", "Mombasa")
+        other.memberships.create(user=laboratory.members.get(), role=Role.CLINICIAN)
+        answer = program.get("/api/v1/laboratories/").json()
+        assert [row["name"] for row in answer["results"]] == ["Kisumu", "Mombasa"]
+        assert post(program, SLIDES, code="K-1").json() == {
+            "laboratory": ["Say which laboratory it is of."]
+        }
+        assert post(program, SLIDES, code="K-1", laboratory=str(other.pk)).status_code == 201
+        assert Slide.objects.get().laboratory == other
+
+    def test_whoever_has_none_makes_none(self, laboratory):
+        program = program_of(laboratory.members.get())
+        laboratory.memberships.all().delete()
+        assert list(post(program, SLIDES, code="K-1").json()) == ["laboratory"]
+
+    def test_the_list_is_narrowed_as_on_the_page(self, program, laboratory, slide):
+        read(slide, "parasitized", name="strange.png")
+        old = new_slide(laboratory, "OLD-1", created_at=datetime(2020, 1, 1, tzinfo=UTC))
+        waiting(old)
+        queries = {
+            "": ["KSM-7", "OLD-1"],
+            "q=strange": ["KSM-7"],
+            "q=old": ["OLD-1"],
+            "result=parasitized": ["KSM-7"],
+            "result=uncertain": [],
+            "status=reading": ["OLD-1"],
+            "since=2021-01-01": ["KSM-7"],
+            "until=2020-01-01": ["OLD-1"],
+            "since=0001-01-01&until=9999-12-31": ["KSM-7", "OLD-1"],
+        }
+        for query, expected in queries.items():
+            found = program.get(f"{SLIDES}?{query}").json()["results"]
+            assert (query, [row["code"] for row in found]) == (query, expected)
+
+    @pytest.mark.parametrize("query", ["result=none", "status=x", "since=today", "q=" + 101 * "x"])
+    def test_a_filter_that_is_not_understood_is_refused(self, program, query):
+        assert program.get(f"{SLIDES}?{query}").status_code == 400
+
+    def test_the_list_comes_in_pages(self, program, laboratory):
+        for number in range(3):
+            new_slide(laboratory, f"K-{number}")
+        first = program.get(f"{SLIDES}?page_size=2").json()
+        assert (first["count"], len(first["results"])) == (3, 2)
+        second = program.get(first["next"]).json()
+        assert [row["code"] for row in second["results"]] == ["K-0"]
+        assert second["next"] is None
+        assert program.get(f"{SLIDES}?page=9").status_code == 404
+        assert len(program.get(f"{SLIDES}?page_size=100000").json()["results"]) == 3
+
+    def test_a_page_takes_as_many_queries_however_long_it_is(self, program, laboratory):
+        read(new_slide(laboratory))
+        few = queries(program, SLIDES)
+        for _ in range(9):
+            read(new_slide(laboratory))
+        assert queries(program, SLIDES) == few
+
+    def test_a_slide_as_csv(self, program, slide):
+        read(slide, name="cell-7.png")
+        answer = program.get(reverse("api_slide_csv", args=[slide.pk]))
+        assert answer["Content-Type"] == "text/csv; charset=utf-8"
+        assert b"cell-7.png" in answer.getvalue()
+
+    def test_a_slide_is_read_again(self, program, slide):
+        read(slide)
+        ModelVersion.objects.update(is_active=False)
+        path = reverse("api_slide_again", args=[slide.pk])
+        assert post(program, path).status_code == 503
+        active_model()
+        assert post(program, path).json() == {"queued": 1}
+
+
+class TestImages:
+    def path(self, slide, query=""):
+        return reverse("api_slide_images", args=[slide.pk]) + query
+
+    def test_an_image_with_all_that_was_said_of_it(self, program, slide):
+        prediction = read(slide, "parasitized", name="cell-7.png")
+        [listed] = program.get(self.path(slide)).json()["results"]
+        assert program.get(listed["url"]).json() == listed
+        assert (listed["name"], listed["counts_as"]) == ("cell-7.png", "parasitized")
+        assert listed["prediction"]["probability"] == prediction.probability
+        assert listed["prediction"]["model"] == prediction.model.name
+        assert listed["reviews"] == []
+        assert "Research use only" in listed["notice"]
+        photo = program.get(listed["photo"])
+        assert (photo["Content-Type"], photo.getvalue()[:4]) == ("image/png", b"\x89PNG")
+
+    def test_some_of_them_in_an_order(self, program, slide):
+        read(slide, "uninfected", name="a")
+        read(slide, "parasitized", name="b")
+        waiting(slide, name="c")
+        queries = {
+            "": ["a", "b", "c"],
+            "?order=suspicious": ["b", "a", "c"],
+            "?show=pending": ["c"],
+        }
+        for query, expected in queries.items():
+            found = program.get(self.path(slide, query)).json()["results"]
+            assert (query, [image["name"] for image in found]) == (query, expected)
+        assert program.get(self.path(slide, "?show=all")).status_code == 400
+
+    def test_a_list_takes_as_many_queries_however_long_it_is(self, program, slide):
+        read(slide)
+        few = queries(program, self.path(slide))
+        for _ in range(9):
+            read(slide)
+        assert queries(program, self.path(slide)) == few
+
+    def test_an_upload_needs_files_and_a_model(self, program, slide):
+        assert program.post(self.path(slide)).json() == {"images": ["This field is required."]}
+        assert post(program, self.path(slide), images="x").status_code == 415
+        answer = upload(program, slide, cell=png())
+        assert answer.status_code == 503
+        assert "No model is active" in answer.json()["detail"]
+
+    def test_too_many_files_are_refused_in_words(self, program, slide, settings):
+        settings.DATA_UPLOAD_MAX_NUMBER_FILES = 1
+        answer = upload(program, slide, a=png(), b=png(1))
+        assert (answer.status_code, list(answer.json())) == (400, ["detail"])
+
+    def test_a_photo_that_is_gone_is_not_found(self, program, slide):
+        image = read(slide).image
+        image.file.delete(save=False)
+        assert program.get(reverse("api_image_photo", args=[image.pk])).status_code == 404
+
+    def test_trying_again(self, program, slide):
+        path = reverse("api_image_retry", args=[failed(slide).image_id])
+        assert post(program, path).json() == {"queued": 1}
+        assert post(program, path).json() == {"queued": 0}
+
+
+class TestReviews:
+    def test_said_changed_and_taken_back(self, program, slide):
+        path = reverse("api_image_review", args=[read(slide, "parasitized").image_id])
+        answer = put(program, path, label="uninfected", comment="an artefact").json()
+        assert answer["counts_as"] == "uninfected"
+        [review] = answer["reviews"]
+        assert (review["reviewer"], review["comment"]) == ("ada", "an artefact")
+        again = put(program, path, label="cannot-tell").json()
+        assert [review["label"] for review in again["reviews"]] == ["cannot-tell"]
+        back = program.delete(path)
+        assert (back.status_code, back.json()["reviews"]) == (200, [])
+        assert back.json()["counts_as"] == "parasitized"
+
+    def test_what_is_no_answer(self, program, slide):
+        path = reverse("api_image_review", args=[read(slide).image_id])
+        assert put(program, path, label="negative").status_code == 400
+        assert program.put(path, "{", content_type="application/json").status_code == 400
+        assert not Review.objects.exists()
+
+    def test_an_image_that_was_not_read_cannot_be_reviewed(self, program, slide):
+        path = reverse("api_image_review", args=[waiting(slide).image_id])
+        answer = put(program, path, label="uninfected")
+        assert answer.status_code == 409
+        assert "was not read yet" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["nothing/", "slides", "slides/7/", "slides/a%2Fb/", "images/%00/"]
+)
+def test_what_is_not_there_is_said_as_json(program, path):
+    for answer in (program.get(f"/api/v1/{path}"), post(program, f"/api/v1/{path}")):
+        assert answer["Content-Type"] == "application/json"
+        assert answer.status_code in (404, 405)
