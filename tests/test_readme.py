@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +33,11 @@ FENCE = re.compile(
 SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 4
 PALE_GROUND = (245, 240, 235)
 FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.003 --no-levelling"
+API = "/api/v1/"
+TOKEN = shlex.quote(
+    "from django.contrib.auth.models import User; from diagnosis import tokens;"
+    "print(tokens.new(User.objects.get(), 'README')[1], end='')"
+)
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -55,7 +61,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.root, self.log = folder / "malariaweb", folder / "log"
-        self.port, self.postgres, self.said = free_port(), "", ""
+        self.port, self.postgres, self.said, self.token = free_port(), "", "", ""
         copy_project(self.root)
         link_environment(self.root / ".venv")
         draw_cells(self.root / "cell_images")
@@ -76,7 +82,7 @@ class Copy:
 
     @property
     def environment(self) -> dict[str, str]:
-        values = clean_environment(PORT=str(self.port), PYTHONUNBUFFERED="1")
+        values = clean_environment(PORT=str(self.port), PYTHONUNBUFFERED="1", TOKEN=self.token)
         for name in ("ENV_FILE", "MAKEFLAGS", "MAKELEVEL", "VIRTUAL_ENV"):
             values.pop(name, None)
         return values
@@ -84,6 +90,7 @@ class Copy:
     def here(self, script: str) -> list[str]:
         """With a port and a database server of this machine, and more steps for its few cells."""
         script = re.sub(r"\bPORT=\d+", f"PORT={self.port}", script)
+        script = script.replace("localhost:8000", f"localhost:{self.port}")
         script = re.sub(r"train_model --data.*", rf"\g<0> {FOR_FEW_CELLS}", script)
         return ["sh", "-e", "-c", script.replace("localhost:5432", self.postgres)]
 
@@ -106,6 +113,11 @@ class Copy:
                 connection.execute(statement.encode())
 
     def run_until_ctrl_c(self, script: str) -> None:
+        with self.running(script):
+            pass
+
+    @contextmanager
+    def running(self, script: str) -> Iterator[None]:
         self.port = free_port()
         with self.log.open("wb") as log:
             process = subprocess.Popen(
@@ -118,10 +130,18 @@ class Copy:
             )
         wait_for(lambda: process.poll() is not None or self.is_up(script), script, log=self.log)
         assert process.poll() is None, self.log.read_text()
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=60)
-        wait_for(lambda: not self.processes(), "the end of all processes", 60, self.log)
-        self.said += self.log.read_text()
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
+            wait_for(lambda: not self.processes(), "the end of all processes", 60, self.log)
+            self.said += self.log.read_text()
+
+    def ask_the_api(self, script: str) -> str:
+        with self.running("make run"):
+            self.token = self.token or self.sh(f".venv/bin/python manage.py shell -v 0 -c {TOKEN}")
+            return self.sh(script)
 
     def is_up(self, script: str) -> bool:
         command = script.splitlines()[-1]
@@ -200,7 +220,11 @@ def test_it_runs(block, copy, request):
     if block.language == "sql":
         copy.sql(block.text)
     elif block.language == "python":
-        copy.sh(f".venv/bin/python -c {shlex.quote(block.text)}")
+        script = f".venv/bin/python -c {shlex.quote(block.text)}"
+        said = copy.ask_the_api(script) if API in block.text else copy.sh(script)
+        assert "Research use only" in said or API not in block.text
+    elif API in block.text:
+        assert '"results":[]' in copy.ask_the_api(block.text)
     elif re.match(r"make run|.*/gunicorn|.*/celery", block.text.splitlines()[-1]):
         copy.run_until_ctrl_c(block.text)
     else:

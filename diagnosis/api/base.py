@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http import HttpRequest
 from django.utils.cache import patch_cache_control
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
@@ -28,6 +30,12 @@ class Conflict(APIException):
 
 class Unready(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+
+
+class Asked(Request):
+    """Behind the token: somebody asks."""
+
+    user: User
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -91,7 +99,7 @@ class View(APIView):
 class Nothing(View):
     """Every other address below the API's: answered as JSON too."""
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         raise NotFound
 
 

@@ -3,24 +3,23 @@
 from django.http import FileResponse, Http404, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from .. import access, gallery, intake, reviews
 from ..models import SmearImage
 from . import serializers
-from .base import View
+from .base import Asked, View
 
 
 class Image(View):
     @extend_schema(
         summary="An image with its prediction and reviews", responses=serializers.ImageOut
     )
-    def get(self, request: Request, pk: str) -> Response:
+    def get(self, request: Asked, pk: str) -> Response:
         return shown(request, access.get_image(request.user, pk))
 
 
-def shown(request: Request, image: SmearImage) -> Response:
+def shown(request: Asked, image: SmearImage) -> Response:
     context = {"request": request}
     return Response(serializers.ImageOut(gallery.current(image), context=context).data)
 
@@ -29,7 +28,7 @@ class Photo(View):
     @extend_schema(
         summary="The picture itself", responses={(200, "image/png"): OpenApiTypes.BINARY}
     )
-    def get(self, request: Request, pk: str) -> HttpResponseBase:
+    def get(self, request: Asked, pk: str) -> HttpResponseBase:
         image = access.get_image(request.user, pk)
         try:
             return FileResponse(image.file.open(), content_type="image/png")
@@ -43,7 +42,7 @@ class Retry(View):
         request=None,
         responses=serializers.Queued,
     )
-    def post(self, request: Request, pk: str) -> Response:
+    def post(self, request: Asked, pk: str) -> Response:
         image = access.get_image(request.user, pk)
         return Response({"queued": int(intake.retry(image))})
 
@@ -54,7 +53,7 @@ class ImageReview(View):
         request=serializers.NewReview,
         responses=serializers.ImageOut,
     )
-    def put(self, request: Request, pk: str) -> Response:
+    def put(self, request: Asked, pk: str) -> Response:
         image = access.get_image_to_review(request.user, pk)
         review = serializers.NewReview(data=request.data)
         review.is_valid(raise_exception=True)
@@ -62,7 +61,7 @@ class ImageReview(View):
         return shown(request, image)
 
     @extend_schema(summary="Take your review back", responses={200: serializers.ImageOut})
-    def delete(self, request: Request, pk: str) -> Response:
+    def delete(self, request: Asked, pk: str) -> Response:
         image = access.get_image_to_review(request.user, pk)
         reviews.take_back(image, request.user)
         return shown(request, image)

@@ -1,10 +1,9 @@
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from .. import access
 from . import serializers
-from .base import View
+from .base import Asked, View
 
 
 class Laboratories(View):
@@ -12,7 +11,7 @@ class Laboratories(View):
         summary="The laboratories that you belong to",
         responses=serializers.LaboratoryOut(many=True),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Asked) -> Response:
         found = access.memberships_of(request.user).select_related("laboratory")
         pages, mine = self.paged(found.order_by("laboratory__name", "pk"))
         return pages.get_paginated_response(serializers.LaboratoryOut(mine, many=True).data)

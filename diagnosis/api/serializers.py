@@ -109,16 +109,16 @@ class NewSlide(serializers.ModelSerializer):
         validators: list[Any] = []
 
     def get_fields(self) -> dict[str, Any]:
-        fields = super().get_fields()
+        fields: dict[str, Any] = super().get_fields()
         if request := self.context.get("request"):
-            fields["laboratory"].queryset = access.laboratories_for(request.user)
+            self.own = fields["laboratory"].queryset = access.laboratories_for(request.user)
         return fields
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        own = self.fields["laboratory"].queryset[:2]
+        own = list(self.own[:2])
         if "laboratory" not in values and len(own) != 1:
             raise serializers.ValidationError({"laboratory": ["Say which laboratory it is of."]})
-        return {"laboratory": own[0], **values} if len(own) else values
+        return {"laboratory": own[0], **values} if own else values
 
 
 class SlideExists(serializers.Serializer):
@@ -169,7 +169,7 @@ class PredictionOut(serializers.ModelSerializer):
 
     model = serializers.CharField(source="model.name")
     state = serializers.ChoiceField(State.choices)
-    label = serializers.ChoiceField(["", *Label.values])
+    label = serializers.ChoiceField(["", *Label.values])  # type: ignore[assignment]
     decision = serializers.ChoiceField(["", *Decision.values])
     reasons = serializers.ListField(child=serializers.CharField())
 
@@ -185,7 +185,7 @@ class ReviewOut(serializers.ModelSerializer):
     """What a person said; it stands beside the prediction."""
 
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
-    label = serializers.ChoiceField(Opinion.choices)
+    label = serializers.ChoiceField(Opinion.choices)  # type: ignore[assignment]
 
     class Meta:
         model = Review
@@ -230,7 +230,7 @@ class ImageOut(serializers.Serializer):
 
 
 class NewReview(serializers.Serializer):
-    label = serializers.ChoiceField(Opinion.choices)
+    label = serializers.ChoiceField(Opinion.choices)  # type: ignore[assignment]
     comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 

@@ -3,19 +3,19 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.parsers import MultiPartParser
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from .. import access, again, gallery, history, intake, reports, verdict
 from ..models import Slide
 from . import serializers
-from .base import View
+from .base import Asked, View
 
 FILES = {
     "type": "object",
@@ -37,7 +37,7 @@ class Slides(View):
         parameters=[serializers.HistoryQuery],
         responses=serializers.SlideOut(many=True),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Asked) -> Response:
         query = serializers.HistoryQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         slides = access.slides_for(request.user).select_related("created_by")
@@ -49,7 +49,7 @@ class Slides(View):
         request=serializers.NewSlide,
         responses={201: serializers.SlideOut, 409: serializers.SlideExists},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Asked) -> Response:
         new = serializers.NewSlide(data=request.data, context={"request": request})
         new.is_valid(raise_exception=True)
         slide = _made(request.user, new.validated_data)
@@ -59,7 +59,7 @@ class Slides(View):
         return Response(made, status.HTTP_201_CREATED, headers={"Location": made["url"]})
 
 
-def _made(user: Any, values: dict[str, Any]) -> Slide | None:
+def _made(user: User, values: dict[str, Any]) -> Slide | None:
     """Nothing where another slide has its code."""
     try:
         with transaction.atomic():
@@ -73,13 +73,13 @@ def _twin(values: dict[str, Any]) -> dict[str, Any]:
     return {"detail": "A slide with this code exists already.", "slide": twin.pk}
 
 
-def shown(request: Request, slides: Iterable[Slide]) -> list[dict[str, Any]]:
+def shown(request: Asked, slides: Iterable[Slide]) -> list[dict[str, Any]]:
     """One query for the verdicts of all."""
     slides = list(slides)
     tallies = verdict.tallies(slides)
     for slide in slides:
         slide.tally = tallies[slide.pk]  # type: ignore[attr-defined]
-    return serializers.SlideOut(slides, many=True, context={"request": request}).data
+    return list(serializers.SlideOut(slides, many=True, context={"request": request}).data)
 
 
 class OneSlide(View):
@@ -87,7 +87,7 @@ class OneSlide(View):
         summary="A slide with its verdict: ask until `status` is not `reading`",
         responses=serializers.SlideOut,
     )
-    def get(self, request: Request, pk: str) -> Response:
+    def get(self, request: Asked, pk: str) -> Response:
         [found] = shown(request, [access.get_slide(request.user, pk)])
         return Response(found)
 
@@ -100,7 +100,7 @@ class SlideImages(View):
         parameters=[serializers.ImagesQuery],
         responses=serializers.ImageOut(many=True),
     )
-    def get(self, request: Request, pk: str) -> Response:
+    def get(self, request: Asked, pk: str) -> Response:
         slide = access.get_slide(request.user, pk)
         query = serializers.ImagesQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
@@ -116,7 +116,7 @@ class SlideImages(View):
         request={"multipart/form-data": FILES},
         responses=serializers.Receipts,
     )
-    def post(self, request: Request, pk: str) -> Response:
+    def post(self, request: Asked, pk: str) -> Response:
         slide = access.get_slide(request.user, pk)
         upload = serializers.Upload(data=request.data)
         upload.is_valid(raise_exception=True)
@@ -130,7 +130,7 @@ class SlideAgain(View):
         request=None,
         responses=serializers.Queued,
     )
-    def post(self, request: Request, pk: str) -> Response:
+    def post(self, request: Asked, pk: str) -> Response:
         slide = access.get_slide(request.user, pk)
         return Response({"queued": again.analyse_again(slide)})
 
@@ -140,7 +140,7 @@ class SlideCsv(View):
         summary="A slide as CSV, one row an image",
         responses={(200, "text/csv"): OpenApiTypes.STR},
     )
-    def get(self, request: Request, pk: str) -> HttpResponseBase:
+    def get(self, request: Asked, pk: str) -> HttpResponseBase:
         slide = access.get_slide(request.user, pk)
         found = access.slides_for(request.user).filter(pk=slide.pk)
         return reports.csv_response(found, slide.code)
