@@ -12,11 +12,11 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from . import verdict
-from .models import READ_STATES, Decision, Opinion, Prediction, Review, SmearImage
+from .models import READ_STATES, Decision, Kind, Opinion, Prediction, Review, SmearImage
 
 
 class NothingToReview(ValueError):
-    """The network has not answered yet; the text is a sentence for people."""
+    """Not read yet, or a field, whose cells are reviewed; the text is a sentence for people."""
 
 
 @transaction.atomic
@@ -76,6 +76,8 @@ def _prediction(image: SmearImage, seen: int | None) -> Prediction:
     read = image.predictions.filter(state__in=READ_STATES)
     prediction = read.filter(pk=seen).first() if seen else None
     prediction = prediction or read.filter(is_current=True).first()
+    if prediction and prediction.kind == Kind.FIELD:
+        raise NothingToReview(f"{image.name} is a whole field: its cells are reviewed one by one.")
     if prediction is None:
         raise NothingToReview(f"{image.name} was not read yet.")
     return prediction

@@ -77,6 +77,9 @@ def addresses(image):
         ("POST", reverse("api_image_retry", args=of_image)),
         ("PUT", reverse("api_image_review", args=of_image)),
         ("DELETE", reverse("api_image_review", args=of_image)),
+        ("GET", reverse("api_cells", args=of_image)),
+        ("PUT", reverse("api_cell_review", args=[image.pk, 1])),
+        ("DELETE", reverse("api_cell_review", args=[image.pk, 1])),
     ]
 
 

@@ -15,7 +15,7 @@ from diagnosis import tokens
 from diagnosis.api.base import Throttle
 from diagnosis.api.urls import urlpatterns
 from tests.people import laboratory_of
-from tests.readings import active_model, new_slide, read, waiting
+from tests.readings import active_model, new_slide, read, read_field, waiting
 
 SCHEMA = "/api/v1/schema/"
 # That 1 is no "text", and that a laboratory's id is one's own, cannot be said in a schema.
@@ -37,7 +37,8 @@ def known(db, monkeypatch, settings):
     read(slide, "parasitized")
     waiting(slide)
     _, token = tokens.new(laboratory.members.get(), "schemathesis")
-    ids = {"slides": str(slide.pk), "images": str(slide.images.first().pk)}
+    field = read_field(slide, "parasitized", "uninfected")
+    ids = {"slides": str(slide.pk), "images": str(field.image_id), "cell": field.cells.first().pk}
     yield {"Authorization": f"Bearer {token}"}, ids
     for signal in (request_started, request_finished):
         signal.connect(close_old_connections)
@@ -54,9 +55,9 @@ def known(db, monkeypatch, settings):
 def test_every_answer_is_one_that_is_described(case, known):
     headers, ids = known
     kind = case.path.split("/")[3]
-    for path_parameters in (case.path_parameters, {"id": ids.get(kind)}):
-        if path_parameters:
-            case.path_parameters = path_parameters
+    for own in ({}, {"id": ids.get(kind), "cell": ids["cell"]}):
+        for name in set(own) & set(case.path_parameters or {}):
+            case.path_parameters[name] = own[name]
         case.call_and_validate(headers=headers, excluded_checks=TOO_STRICT)
 
 

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from diagnosis import backups, cells
+from diagnosis import backups, cells, tokens
 from diagnosis.models import Activation, Band, Prediction, SmearImage
 from tests.databases import at_once, connected, migrate
 from tests.people import join, laboratory_of
@@ -51,6 +51,7 @@ def fill() -> None:
     group.permissions.set(Permission.objects.filter(codename__contains="modelversion"))
     ben.groups.add(group)
     ben.user_permissions.set(Permission.objects.filter(codename="view_slide"))
+    tokens.new(ben, "scanner")
     address = EmailAddress.objects.create(user=ben, email="ben@example.org")
     EmailConfirmation.objects.create(email_address=address, key="k")
     Authenticator.objects.create(user=ben, type="totp", data={"secret": "x"})

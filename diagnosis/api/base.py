@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from .. import registry, reviews, tokens
+from .. import cells, registry, reviews, tokens
 from ..models import Token
 
 
@@ -109,6 +109,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         error = ParseError("That request could not be read, or holds more than is allowed.")
     elif isinstance(error, registry.NoModel):
         error = Unready(str(error))
+    elif isinstance(error, cells.NoSuchCell):
+        error = NotFound(str(error))
     elif isinstance(error, reviews.NothingToReview):
         error = Conflict(str(error))
     return exception_handler(error, context)

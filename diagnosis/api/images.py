@@ -5,7 +5,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from .. import access, gallery, intake, reviews
+from .. import access, cells, gallery, intake, reviews
 from ..models import SmearImage
 from . import serializers
 from .base import Asked, View
@@ -65,3 +65,37 @@ class ImageReview(View):
         image = access.get_image_to_review(request.user, pk)
         reviews.take_back(image, request.user)
         return shown(request, image)
+
+
+class Cells(View):
+    @extend_schema(
+        summary="The red cells of a whole field", responses=serializers.CellOut(many=True)
+    )
+    def get(self, request: Asked, pk: str) -> Response:
+        image = access.get_image(request.user, pk)
+        pages, found = self.paged(cells.of_image(image))
+        return pages.get_paginated_response(serializers.CellOut(found, many=True).data)
+
+
+class CellReview(View):
+    @extend_schema(
+        summary="Say what a cell of a field is, in place of what you said before",
+        request=serializers.NewCellReview,
+        responses=serializers.CellOut,
+    )
+    def put(self, request: Asked, pk: str, cell: str) -> Response:
+        image = access.get_image_to_review(request.user, pk)
+        review = serializers.NewCellReview(data=request.data)
+        review.is_valid(raise_exception=True)
+        return _said(request, image, cell, review.validated_data["label"])
+
+    @extend_schema(summary="Take your review of a cell back", responses={200: serializers.CellOut})
+    def delete(self, request: Asked, pk: str, cell: str) -> Response:
+        return _said(request, access.get_image_to_review(request.user, pk), cell, "")
+
+
+def _said(request: Asked, image: SmearImage, cell: str, label: str) -> Response:
+    found = cells.get(image, cell)
+    cells.say(image, request.user, found.pk, label)
+    found.refresh_from_db()
+    return Response(serializers.CellOut(found).data)

@@ -61,7 +61,9 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
     if "requestBody" in operation:
         found["415"] = "It was sent in another form than JSON or multipart."
     if path.endswith(REVIEWS):
-        found |= {"403": "Your role does not review.", "409": "The image was not read yet."}
+        found["403"] = "Your role does not review."
+    if path.endswith(REVIEWS) and "/cells/" not in path:
+        found["409"] = "The image was not read yet, or is a field: its cells are reviewed."
     if method == "post" and path.endswith(NEEDS_MODEL):
         found["503"] = "No model is active on this site."
     return found

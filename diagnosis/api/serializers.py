@@ -5,10 +5,13 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from .. import access, gallery
+from .. import access, counting, gallery
 from ..history import RESULTS, STATUSES
 from ..models import (
+    Cell,
+    CellOpinion,
     Decision,
+    Finding,
     Kind,
     Label,
     Laboratory,
@@ -59,6 +62,14 @@ class VerdictOut(serializers.Serializer):
     failed = serializers.IntegerField()
     pending = serializers.IntegerField()
     reviewed = serializers.IntegerField(help_text="How many count as people judged them.")
+    fields_read = serializers.IntegerField(
+        source="fields", help_text="Of the images: how many are whole fields."
+    )
+    finding = serializers.ChoiceField(
+        ["", *Finding.values], help_text="What the fields say together; empty without fields."
+    )
+    cells_counted = serializers.IntegerField(help_text="In the fields.")
+    cells_parasitized = serializers.IntegerField()
     notice = serializers.SerializerMethodField()
 
     def get_notice(self, tally: Tally) -> str:
@@ -93,6 +104,34 @@ class SlideOut(serializers.ModelSerializer):
 
     def _address(self, name: str, slide: Slide) -> str:
         return reverse(name, [slide.pk], request=self.context["request"])
+
+
+class EstimateOut(serializers.Serializer):
+    value = serializers.FloatField()
+    low = serializers.FloatField(help_text="Of the 95 % interval.")
+    high = serializers.FloatField()
+
+
+class FieldsOut(serializers.Serializer):
+    """What the whole fields of a slide say, corrected for the model's false positives."""
+
+    headline = serializers.CharField()
+    lines = serializers.ListField(child=serializers.CharField())
+    percent = EstimateOut(source="parasitaemia.percent", default=None, allow_null=True)
+    per_microlitre = EstimateOut(
+        source="parasitaemia.per_microlitre", default=None, allow_null=True
+    )
+    basis = serializers.IntegerField(help_text="Red cells per µL.")
+    is_measured = serializers.BooleanField(help_text="The basis, for this slide.")
+
+
+class OneSlideOut(SlideOut):
+    """A slide with its verdict and what its fields say."""
+
+    parasitaemia = FieldsOut(source="result", allow_null=True)
+
+    class Meta(SlideOut.Meta):
+        fields = (*SlideOut.Meta.fields, "parasitaemia")  # type: ignore[assignment]
 
 
 class NewSlide(serializers.ModelSerializer):
@@ -198,7 +237,7 @@ class ImageOut(serializers.Serializer):
     id = serializers.UUIDField(source="image.pk")
     slide = serializers.UUIDField(source="slide_id")
     name = serializers.CharField(source="image.name")
-    kind = serializers.ChoiceField(Kind.choices, source="image.kind")
+    kind = serializers.ChoiceField(Kind.choices, help_text="What it was read as.")
     width = serializers.IntegerField(source="image.width")
     height = serializers.IntegerField(source="image.height")
     sha256 = serializers.CharField(source="image.sha256", help_text="Of the upright RGB pixels.")
@@ -227,6 +266,40 @@ class ImageOut(serializers.Serializer):
 
     def _address(self, name: str, prediction: Prediction) -> str:
         return reverse(name, [prediction.image_id], request=self.context["request"])
+
+
+class CellOut(serializers.ModelSerializer):
+    """A red cell of a field."""
+
+    box = serializers.ListField(
+        child=serializers.IntegerField(),
+        min_length=4,
+        max_length=4,
+        help_text="Left, top, width and height in pixels.",
+    )
+    edge = serializers.BooleanField(source="is_cut", help_text="Cut by the image's edge.")
+    label = serializers.ChoiceField(["", *Label.values])  # type: ignore[assignment]
+    decision = serializers.ChoiceField(["", *Decision.values])
+    reasons = serializers.ListField(child=serializers.CharField())
+    counts_as = serializers.SerializerMethodField()
+    by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Cell
+        fields = (
+            "id", "number", "box", "edge", "label", "probability", "decision", "reasons",
+            "reviewed", "counts_as", "by",
+        )  # fmt: skip
+
+    def get_counts_as(self, cell: Cell) -> str:
+        return counting.counts_as(cell.is_cut, cell.decision, cell.reviewed)
+
+    def get_by(self, cell: Cell) -> str:
+        return "machine" if cell.prediction_id else "person"
+
+
+class NewCellReview(serializers.Serializer):
+    label = serializers.ChoiceField(CellOpinion.choices)  # type: ignore[assignment]
 
 
 class NewReview(serializers.Serializer):

@@ -12,7 +12,7 @@ from rest_framework import status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
-from .. import access, again, gallery, history, intake, reports, verdict
+from .. import access, again, finding, gallery, history, intake, reports, verdict
 from ..models import Slide
 from . import serializers
 from .base import Asked, View
@@ -85,11 +85,12 @@ def shown(request: Asked, slides: Iterable[Slide]) -> list[dict[str, Any]]:
 class OneSlide(View):
     @extend_schema(
         summary="A slide with its verdict: ask until `status` is not `reading`",
-        responses=serializers.SlideOut,
+        responses=serializers.OneSlideOut,
     )
     def get(self, request: Asked, pk: str) -> Response:
-        [found] = shown(request, [access.get_slide(request.user, pk)])
-        return Response(found)
+        slide: Any = access.get_slide(request.user, pk)
+        slide.tally, slide.result = verdict.tally(slide), finding.of_slide(slide)
+        return Response(serializers.OneSlideOut(slide, context={"request": request}).data)
 
 
 class SlideImages(View):

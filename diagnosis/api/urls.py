@@ -17,5 +17,11 @@ urlpatterns = [
     path("images/<str:pk>/photo/", images.Photo.as_view(), name="api_image_photo"),
     path("images/<str:pk>/retry/", images.Retry.as_view(), name="api_image_retry"),
     path("images/<str:pk>/review/", images.ImageReview.as_view(), name="api_image_review"),
+    path("images/<str:pk>/cells/", images.Cells.as_view(), name="api_cells"),
+    path(
+        "images/<str:pk>/cells/<str:cell>/review/",
+        images.CellReview.as_view(),
+        name="api_cell_review",
+    ),
     re_path("", Nothing.as_view()),
 ]
