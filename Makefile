@@ -20,6 +20,7 @@ test: .venv/dev.stamp servers lint
 lint: .venv/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive *.py diagnosis malariaweb ml
 	$(BIN)/mypy
 
 bench: .venv/dev.stamp

@@ -13,11 +13,13 @@ workers = settings.WEB_CONCURRENCY
 threads = settings.WEB_THREADS
 # A bad setting then ends the start with its sentence, instead of ending one process after another.
 preload_app = True
+worker_class = "malariaweb.serving.Worker"
 # Uploads on their way end well; hosts that stop a service wait 30 s, seldom longer.
 graceful_timeout = 25
 keepalive = 5
 forwarded_allow_ips = "*" if settings.TRUSTED_PROXY_COUNT else "127.0.0.1"
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# gunicorn makes a file with a name of its own there.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # nosec B108
 control_socket_disable = True
 loglevel = "warning"
 gunicorn_log = {"handlers": ["console"], "level": "WARNING", "propagate": False}

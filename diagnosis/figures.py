@@ -165,4 +165,5 @@ def _card(version: ModelVersion) -> SafeString:
         return SafeString("")
     text = re.sub(r"\A# .*\n", "", text)
     text = re.sub(r"^## ", "### ", text, flags=re.M)
-    return mark_safe(MarkdownIt("js-default").render(text))  # it escapes what is not Markdown
+    # The parser escapes what is not Markdown.
+    return mark_safe(MarkdownIt("js-default").render(text))  # nosec B308 B703

@@ -51,8 +51,11 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _start(command: str) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that Ctrl-C reaches the supervisor alone, which ends all."""
-    return subprocess.Popen(
+    """In a session of its own, so that Ctrl-C reaches the supervisor alone, which ends all.
+
+    By a shell, since commands are lines of the Procfile.
+    """
+    return subprocess.Popen(  # nosec B602
         f"exec {command}", shell=True, start_new_session=True, preexec_fn=_die_with_parent
     )
 

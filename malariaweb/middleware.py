@@ -5,10 +5,12 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
 
 from .logs import OF_A_REQUEST, request_id, route_of
 
+MAX_BODY = 1_000_000_000
+"""Bytes of one request: fifty photographs of the largest size, hundreds of the usual one."""
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 
@@ -25,11 +27,22 @@ class Requests:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id.set(_id_of(request))
         started = time.perf_counter()
-        response = self.get_response(request)
+        response = _too_large(request) or self.get_response(request)
         seconds = time.perf_counter() - started
         self._note(request, response, seconds)
         response["X-Request-ID"] = request_id.get()
         return response
+
+    def process_view(self, request: HttpRequest, *_: object) -> HttpResponseBase | None:
+        """Before others take what came of a form that stopped on its way for all of it."""
+        if settings.CSRF_COOKIE_NAME not in request.COOKIES:
+            return None
+        try:
+            _ = request.POST
+        except UnreadablePostError:
+            sentence = "The upload stopped on its way: send it again."
+            return JsonResponse({"error": sentence}, status=408)
+        return None
 
     def _note(self, request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
         method = request.method if request.method in METHODS else "other"
@@ -38,6 +51,14 @@ class Requests:
         logger.info("Answered", extra=dict(zip(OF_A_REQUEST, values, strict=True)))
         if self.observe:
             self.observe(method, route, status, seconds)
+
+
+def _too_large(request: HttpRequest) -> HttpResponseBase | None:
+    """Before it is read: it would fill the disk."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BODY:
+        return None
+    sentence = f"Send at most {MAX_BODY // 1_000_000} MB at a time: choose fewer files."
+    return JsonResponse({"error": sentence}, status=413)
 
 
 def _id_of(request: HttpRequest) -> str:

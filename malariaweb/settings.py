@@ -38,13 +38,17 @@ HTTPS = SITE_URL.startswith("https:")
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = LOCAL_HOSTS + ([environment.host_of(SITE_URL)] if SITE_URL else [])
 # An address that only this machine has needs no other to reach the port.
-LISTEN_ON = "127.0.0.1" if ALLOWED_HOSTS[-1] in LOCAL_HOSTS else "0.0.0.0"
+LISTEN_ON = "127.0.0.1" if ALLOWED_HOSTS[-1] in LOCAL_HOSTS else "0.0.0.0"  # nosec B104
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 # Probes ask the web process itself, past the proxy that ends https.
 SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # HSTS of the address's subdomains is their owner's decision
+    "security.W021",  # and so is the browsers' preload list, of the whole domain
+]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -71,6 +75,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "django_htmx",
     "diagnosis",
@@ -89,6 +94,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "diagnosis.sessions.Expiry",
+    "diagnosis.sessions.SecondFactor",
 ]
 
 ROOT_URLCONF = "malariaweb.urls"
@@ -125,6 +132,11 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
         "CommonPasswordValidator": {},
     }.items()
 ]
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 720, 5, 525_600)
+SESSION_HOURS = env.whole("SESSION_HOURS", 168, 1, 8_760)
+SESSION_COOKIE_AGE = 3600 * SESSION_HOURS
+SECOND_FACTOR = env.choice("SECOND_FACTOR", "free", ("free", "reviewers", "everyone"))
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 ACCOUNT_ADAPTER = "diagnosis.accounts.AccountAdapter"
@@ -164,7 +176,7 @@ if POSTGRESQL:
     POSTGRESQL = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True} | POSTGRESQL
 DATABASES = {"default": POSTGRESQL or SQLITE}
 
-# Cache and sessions: one that all processes share, or each would count its own rate limits.
+# Cache: one that all processes share, or each would count its own rate limits.
 REDIS_URL = env.read(
     "REDIS_URL",
     environment.url_of("redis", "rediss"),
@@ -177,13 +189,12 @@ DATABASE_CACHE: dict[str, Any] = {
     "OPTIONS": {"MAX_ENTRIES": 100_000},
 }
 REDIS_CACHE = {
-    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+    "BACKEND": "malariaweb.cache.SharedCache",
     "LOCATION": REDIS_URL,
     "KEY_PREFIX": "malariaweb",
     "OPTIONS": {"socket_connect_timeout": 3, "socket_timeout": 10},
 }
-CACHES = {"default": REDIS_CACHE if REDIS_URL else DATABASE_CACHE}
-SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if REDIS_URL else "db")
+CACHES = {"default": REDIS_CACHE if REDIS_URL else DATABASE_CACHE, "database": DATABASE_CACHE}
 
 # Images are private: no address leads to MEDIA_ROOT, views ask diagnosis.access first.
 MEDIA_ROOT = VAR / "media"
@@ -212,6 +223,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "malariaweb.static.StaticStorage"},
 }
 DATA_UPLOAD_MAX_NUMBER_FILES = 500
+UPLOADS_PER_HOUR = env.whole("UPLOADS_PER_HOUR", 20_000, 1, 10_000_000)
+STORAGE_QUOTA_GB = env.whole("STORAGE_QUOTA_GB", 100, 0, 1_000_000)
 
 # E-mail
 EMAIL: dict[str, Any] = env.read(
@@ -326,6 +339,8 @@ LOGGING = {
         "celery.app.trace": {
             "level": LOG_LEVEL if LOG_LEVEL == "DEBUG" or LOG_FORMAT == "json" else "WARNING"
         },
+        # At DEBUG it writes down all that a page is made of, codes and notes included.
+        "django.template": {"level": "INFO"},
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
     },

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from ml.limits import MAX_BYTES
 
-from .. import access, again, gallery, intake, registry, reports, verdict
+from .. import access, again, gallery, intake, limits, registry, reports, verdict
 from ..forms import BasisForm, ImagesForm, SlideForm
 from ..models import Slide
 from .guard import Asked, signed_in, wants_json
@@ -76,8 +76,12 @@ def slide_images(request: Asked, pk: UUID) -> HttpResponse:
 
 
 def _received(request: Asked, slide: Slide, form: ImagesForm) -> HttpResponse:
+    files = form.cleaned_data["images"]
     try:
-        receipts = intake.receive(slide, form.cleaned_data["images"], request.user)
+        limits.check(request.user, slide.laboratory_id, [file.size or 0 for file in files])
+        receipts = intake.receive(slide, files, request.user)
+    except limits.TooMuch as error:
+        return _refused(request, slide, str(error), status=error.status)
     except registry.NoModel as error:
         return _refused(request, slide, str(error), status=503)
     if wants_json(request):

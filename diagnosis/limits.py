@@ -1,0 +1,87 @@
+"""How much one account may send in an hour, and how much one laboratory may keep."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.core.files.storage import default_storage
+
+HOUR = 3600
+MEASURED_EVERY = 300
+GB = 1_000_000_000
+
+
+class TooMuch(Exception):
+    """The text is a sentence for people, `status` the answer's."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def check(user: User, laboratory_id: UUID, sizes: list[int]) -> None:
+    """Before files of these sizes are taken. Raises TooMuch, and then nothing is counted."""
+    hour, passed = divmod(int(time.time()), HOUR)
+    key = f"uploads-{user.pk}-{hour}"
+    _check_rate(cache.get(key, 0) + len(sizes), HOUR - passed)
+    _check_quota(stored(laboratory_id) + sum(sizes))
+    cache.add(key, 0, HOUR)
+    _add(key, len(sizes))
+    cache.touch(key, HOUR)  # the database's cache gives what it adds to a time of its own
+    _add(_stored_key(laboratory_id), sum(sizes))
+
+
+def _check_rate(number: int, seconds_left: int) -> None:
+    """In each hour by the clock, by all processes together."""
+    if number > settings.UPLOADS_PER_HOUR:
+        raise TooMuch(
+            f"More than {settings.UPLOADS_PER_HOUR} files in an hour are too many for this site: "
+            f"send the others in {seconds_left // 60 + 1} minutes.",
+            429,
+        )
+
+
+def _check_quota(size: int) -> None:
+    quota = settings.STORAGE_QUOTA_GB
+    if quota and size > quota * GB:
+        raise TooMuch(
+            f"Your laboratory has filled its {quota} GB of storage: "
+            "ask whoever runs this site for more. Nothing that is stored is lost.",
+            507,
+        )
+
+
+def stored(laboratory_id: UUID) -> int:
+    """Bytes of its images, as measured at most MEASURED_EVERY seconds ago, and of files since."""
+    size = cache.get_or_set(
+        _stored_key(laboratory_id), lambda: sum(_sizes(laboratory_id)), MEASURED_EVERY
+    )
+    return size or 0
+
+
+def _stored_key(laboratory_id: UUID) -> str:
+    return f"stored-{laboratory_id}-{int(time.time()) // MEASURED_EVERY}"
+
+
+def _add(key: str, number: int) -> None:
+    with suppress(ValueError):  # the cache was emptied just now
+        cache.incr(key, number)
+
+
+def _sizes(laboratory_id: UUID) -> Iterator[int]:
+    if settings.S3_BUCKET:
+        found = default_storage.bucket.objects.filter(Prefix=f"{laboratory_id}/")  # type: ignore[attr-defined]
+        yield from (item.size for item in found)
+        return
+    for folder, _, names in os.walk(Path(settings.MEDIA_ROOT) / str(laboratory_id)):
+        for name in names:
+            try:
+                yield os.stat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:  # deleted meanwhile
+                continue

@@ -1,0 +1,21 @@
+"""What is said of a request that no view came to see."""
+
+from django.conf import settings
+from django.core.exceptions import TooManyFilesSent
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+
+from diagnosis.views.guard import wants_json
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    sentence = _sentence(exception)
+    if wants_json(request):
+        return JsonResponse({"error": sentence}, status=400)
+    return HttpResponse(render_to_string("400.html", {"sentence": sentence}), status=400)
+
+
+def _sentence(exception: Exception) -> str:
+    if isinstance(exception, TooManyFilesSent):
+        return f"Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files at a time."
+    return "Go back and try again. If it happens again, tell whoever runs this site."
