@@ -47,6 +47,8 @@ class Found:
     """As in ml.parasitaemia.Counts."""
     version: int = 0
     """The newest model version that read them."""
+    has_band: bool = False
+    """Some were decided by thresholds that are not the model's own."""
 
     @property
     def counted(self) -> int:
@@ -85,7 +87,7 @@ class Found:
 def of_slides(slide_ids: Collection[UUID]) -> dict[UUID, Found]:
     """Over the fields of each that were read; slides without one are left out."""
     found = fields_read().filter(slide__in=slide_ids)
-    readings = list(found.only("image_id", "slide_id", "model_id"))
+    readings = list(found.only("image_id", "slide_id", "model_id", "band_id"))
     return _added_up(readings, {row.pk: row.slide_id for row in readings})
 
 
@@ -108,6 +110,7 @@ def _added_up(readings: Collection[Prediction], key_of: Mapping[int, Any]) -> di
     for row in readings:
         of = found[key_of[row.pk]]
         of.version = max(of.version, row.model_id)
+        of.has_band = of.has_band or row.band_id is not None
     kinds = ("is_cut", "decision", "reviewed")
     machine = Cell.objects.filter(prediction__in=list(key_of)).order_by()
     machine_groups = machine.values_list("prediction", *kinds).annotate(n=Count("*"))

@@ -76,8 +76,8 @@ class Result:
         found = [*self._parasitaemia_lines(), *self._cell_lines()]
         if self.parasitaemia is None and self.found.counted:
             found.append(
-                "The false positives of this model have not been measured, so neither a "
-                "parasitaemia nor a negative result is given."
+                "The false positives of this model at its thresholds have not been measured, so "
+                "neither a parasitaemia nor a negative result is given."
             )
         return found
 
@@ -141,11 +141,16 @@ def of_slides(slides: Collection[Slide]) -> dict[UUID, Result]:
             found=found[slide.pk],
             basis=slide.red_cells_per_microlitre or BASIS,
             is_measured=slide.red_cells_per_microlitre is not None,
-            background=backgrounds.get(found[slide.pk].version),
+            background=_background(found[slide.pk], backgrounds),
         )
         for slide in slides
         if slide.pk in found
     }
+
+
+def _background(found: Found, of_versions: dict[int, Background | None]) -> Background | None:
+    """It was measured with the model's own thresholds, and says nothing of others."""
+    return None if found.has_band else of_versions.get(found.version)
 
 
 def background_of(version: ModelVersion) -> Background | None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ml.background import Background, SlideCounts, measure_background
 from ml.datasets import DataError, Pixels, has_slides
-from ml.decisions import REJECTED, Thresholds
+from ml.decisions import PARASITIZED, REJECTED, UNCERTAIN, Thresholds, decide
 from ml.evaluation import evaluate
 from ml.predictor import Predictor
 
@@ -19,6 +20,16 @@ COLUMNS = ["file", "slide", "truth", "probability"]
 FOLD = "fold"
 NO_BAND = Thresholds(0.5, 0.5)
 """Where cells were judged by several models, each with an uncertain band of its own."""
+
+
+def _slide_counts(found: Counter[str]) -> SlideCounts:
+    return SlideCounts(
+        healthy=found["healthy"],
+        false_positives=found[f"healthy {PARASITIZED}"],
+        uncertain=found[f"healthy {UNCERTAIN}"],
+        infected=found["infected"],
+        detected=found[f"infected {PARASITIZED}"],
+    )
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,24 @@ class Measured:
         return evaluate(
             self.probability, self.truth, self.slides, thresholds, rejected=self.rejected
         )
+
+    def background(self, thresholds: Thresholds) -> Background | None:
+        """What it says of healthy and infected cells by decision; None where too few slides tell.
+
+        Rejected cells count on no slide, so they are left out.
+        """
+        if self.slides is None:
+            return None
+        counts: dict[str, Counter[str]] = {}
+        for row, slide in enumerate(self.slides):
+            if self.rejected is None or not self.rejected[row]:
+                said = decide(float(self.probability[row]), thresholds)
+                kind = "infected" if self.truth[row] else "healthy"
+                counts.setdefault(slide, Counter()).update([kind, f"{kind} {said}"])
+        try:
+            return measure_background([_slide_counts(found) for found in counts.values()])
+        except ValueError:
+            return None
 
     def by_fold(self) -> dict[str, dict[str, Any]]:
         """The figures of each fold; empty where there are no folds."""

@@ -216,6 +216,7 @@ def _write_figures(
     thresholds = predictor.manifest.thresholds
     shown = measure(predictor, data.validation)
     result = validation = shown.figures(thresholds)
+    background = shown.background(thresholds)
     if data.test is not None:
         shown = measure(predictor, data.test)
         result = shown.figures(thresholds)
@@ -224,6 +225,7 @@ def _write_figures(
         "test": result if data.test is not None else None,
         "best_epoch": trained.best_epoch,
         "int8": asdict(found),
+        "background": background and background.as_dict(),
     }
     artifact.write_json(folder / artifact.METRICS, figures)
     write_predictions(folder / PREDICTIONS, shown)

@@ -3,7 +3,7 @@
 import pytest
 
 from diagnosis import cells, finding, verdict
-from diagnosis.models import Finding
+from diagnosis.models import Band, Finding
 from ml.background import Background, Share
 from tests.people import laboratory_of
 from tests.readings import active_model, new_slide, read, read_field
@@ -116,6 +116,13 @@ def test_a_slide_of_crops_alone_has_no_finding(slide):
     slide.refresh_from_db()
     assert (slide.finding, finding.of_slides([])) == ("", {})
     assert verdict.tally(slide).sentence == "0 of 1 cell parasitized."
+
+
+def test_thresholds_of_the_installation_s_own_have_no_measured_background(slide):
+    version = active_model()
+    band = Band.objects.create(version=version, low=0.1, high=0.6, reason="Careful")
+    read_field(slide, *["uninfected"] * 600, band=band)
+    assert result_of(slide).parasitaemia is None
 
 
 @pytest.mark.parametrize("values", [None, 7, [], {"mean": 1}, {"false_positives": {"mean": 2}}])
