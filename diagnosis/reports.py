@@ -3,26 +3,29 @@
 import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
-from . import reviews
+from . import counting, reviews
+from .counting import Found
 from .models import Prediction, Review, Slide
 from .verdict import RESEARCH_USE, TRAINED_ON, outcome
 
 COLUMNS = (
-    "slide", "image", "kind", "counts as", "label", "probability", "decision", "reasons", "state",
-    "error", "model", "reviewed", "reviews", "reviewed at", "uploaded by", "uploaded at", "read at",
-    "notice",
+    "slide", "image", "kind", "counts as", "red cells", "parasitized cells", "uncertain cells",
+    "label", "probability", "decision", "reasons", "state", "error", "model", "reviewed", "reviews",
+    "reviewed at", "uploaded by", "uploaded at", "read at", "notice",
 )  # fmt: skip
-"""`counts as` is what people said together or, without them, the model; label, probability and
-decision are always the model's own."""
+"""`counts as` is what people said together or, without them, the model, and so are the cells, which
+only a field has; label, probability and decision are always the model's own."""
 NOTICE = f"{RESEARCH_USE} {TRAINED_ON}"
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What makes a spreadsheet take a text for a formula (the wide forms too)."""
 ROWS_IN_MEMORY = 500
+NONE = ("", "", "")
 
 
 def csv_response(slides: QuerySet[Slide], filename: str) -> StreamingHttpResponse:
@@ -40,11 +43,15 @@ def csv_lines(slides: QuerySet[Slide]) -> Iterator[str]:
     found = found.select_related("image__uploaded_by", "slide", "model")
     found = found.prefetch_related(reviews.with_reviews())
     found = found.order_by("-slide__created_at", "-slide_id", "image__created_at", "image_id")
-    for prediction in found.iterator(chunk_size=ROWS_IN_MEMORY):
-        yield writer.writerow([_harmless(value) for value in _row(prediction)])
+    rows = found.iterator(chunk_size=ROWS_IN_MEMORY)
+    while chunk := list(islice(rows, ROWS_IN_MEMORY)):
+        cells = counting.of_predictions(chunk)
+        for prediction in chunk:
+            row = _row(prediction, cells.get(prediction.pk))
+            yield writer.writerow([_harmless(value) for value in row])
 
 
-def _row(prediction: Prediction) -> Sequence[str]:
+def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
     image = prediction.image
     probability = prediction.probability
     said: list[Review] = image.standing_reviews  # type: ignore[attr-defined]
@@ -53,6 +60,7 @@ def _row(prediction: Prediction) -> Sequence[str]:
         image.name,
         image.kind,
         outcome(prediction.state, prediction.decision, image.reviewed),
+        *((str(cells.counted), str(cells.parasitized), str(cells.uncertain)) if cells else NONE),
         prediction.label,
         "" if probability is None else f"{probability:.4f}",
         prediction.decision,

@@ -5,10 +5,10 @@ import tracemalloc
 
 import pytest
 
-from diagnosis import reports, reviews
+from diagnosis import cells, reports, reviews
 from diagnosis.models import Prediction, Slide, SmearImage
 from tests.people import join, laboratory_of, person
-from tests.readings import active_model, failed, new_image, new_slide, read, waiting
+from tests.readings import active_model, failed, new_image, new_slide, read, read_field, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -162,3 +162,14 @@ def test_memory_does_not_grow_with_the_number_of_rows(slide, monkeypatch):
     few = peak()
     add(6000)
     assert peak() < 1.3 * few
+
+
+def test_a_field_has_its_cells_in_its_row(slide, laboratory):
+    reading = read_field(slide, "parasitized", "uninfected", "uncertain", "edge")
+    cells.say(reading.image, laboratory.members.get(), reading.cells.first().pk, "uninfected")
+    read(slide)
+    field, crop = table()
+    names = ("kind", "red cells", "parasitized cells", "uncertain cells", "probability")
+    assert [field[name] for name in names] == ["field", "3", "0", "1", ""]
+    assert [crop[name] for name in names[:4]] == ["cell", "", "", ""]
+    assert (field["counts as"], field["decision"]) == ("uncertain", "parasitized")
