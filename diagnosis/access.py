@@ -49,6 +49,11 @@ def get_image(user: Visitor, id: UUID | str) -> SmearImage:
     return _one(images_for(user).select_related("slide__laboratory"), id)
 
 
+def reviews(user: Visitor) -> bool:
+    """Of any laboratory."""
+    return memberships_of(user).filter(role__in=REVIEWING).exists()
+
+
 def may_review(user: Visitor, slide: Slide) -> bool:
     mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
     return mine.filter(role__in=REVIEWING).exists()

@@ -23,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, cast
 
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
@@ -37,7 +38,7 @@ from django.db.models import FileField, Model
 FORMAT = 1
 ABOUT, CHECKSUMS = "backup.json", "checksums.json"
 NAMED = (ContentType, Permission)
-LEFT_OUT = (*NAMED, Session)
+LEFT_OUT = (*NAMED, Session, UserSession)
 AT_ONCE = 2_000
 MEDIA = "media/"
 

@@ -1,14 +1,22 @@
+import re
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.db import transaction
+from django.http import Http404, HttpResponse
+from django.test import Client
+from django.urls import URLResolver, get_resolver, reverse
 
 from diagnosis import access
 from diagnosis.models import Role
-from tests.people import join, laboratory_of, person
-from tests.readings import active_model, another_model, new_image, new_slide
+from tests.people import join, laboratory_of, person, signed_in
+from tests.readings import active_model, another_model, new_image, new_slide, read
 
 pytestmark = pytest.mark.django_db
 
@@ -150,3 +158,259 @@ def test_models_are_changed_by_operators_of_the_site_alone(laboratory, outsiders
         assert not access.is_operator(user)
         with pytest.raises(Http404):
             access.get_version(user, version.pk, to_change=True)
+
+
+# The table: every address of the site, and what each kind of visitor is told there.
+
+MEMBERS = ("uploader", "technician", "clinician", "reviewer", "administrator")
+OUTSIDERS = ("outsider", "operator", "nobody")
+SIGNED_IN = MEMBERS + OUTSIDERS
+ANONYMOUS = ("anonymous", "inactive", "signed out")
+VISITORS = SIGNED_IN + ANONYMOUS
+
+OPEN, SIGN_IN, NOT_THERE, NOT_ALLOWED = "open", "sign in", 404, 403
+
+
+@dataclass(frozen=True)
+class Row:
+    """`opens` is what those who may are told, `others` what the others are.
+
+    An address that is asked by POST gets the `data`; a part of it is in `place` under that name.
+    """
+
+    may: tuple[str, ...]
+    opens: int | str = 200
+    method: str = "get"
+    parts: tuple[str, ...] = ()
+    data: dict[str, str] = field(default_factory=dict)
+    others: dict[str, int | str] = field(default_factory=dict)
+
+    def expected(self, visitor: str) -> int | str:
+        if visitor in self.may:
+            return self.opens
+        if visitor in self.others:
+            return self.others[visitor]
+        return SIGN_IN if visitor in ANONYMOUS else NOT_THERE
+
+
+def of_slide(**more: Any) -> Row:
+    return Row(MEMBERS, parts=("slide",), **more)
+
+
+def of_image(**more: Any) -> Row:
+    return Row(MEMBERS, parts=("image",), **more)
+
+
+def of_reviewers(**more: Any) -> Row:
+    refused = dict.fromkeys(("uploader", "technician"), NOT_ALLOWED)
+    reviewing = ("clinician", "reviewer", "administrator")
+    return Row(reviewing, 302, "post", ("image",), others=refused, **more)
+
+
+def of_administrators(*parts: str, opens: int = 302, method: str = "post", **more: Any) -> Row:
+    refused = dict.fromkeys(("uploader", "technician", "clinician", "reviewer"), NOT_ALLOWED)
+    return Row(("administrator",), opens, method, ("laboratory", *parts), others=refused, **more)
+
+
+def of_operators(**more: Any) -> Row:
+    return Row(("operator",), parts=("version",), **more)
+
+
+def public(opens: int | str = 200, **more: Any) -> Row:
+    return Row(VISITORS, opens, **more)
+
+
+def signed_in_only(opens: int = 200, **more: Any) -> Row:
+    return Row(SIGNED_IN, opens, **more)
+
+
+def for_the_anonymous(signed_in_go_to: int = 302, **more: Any) -> Row:
+    return Row(ANONYMOUS, others=dict.fromkeys(SIGNED_IN, signed_in_go_to), **more)
+
+
+TABLE = {
+    "home": for_the_anonymous(),
+    "history": signed_in_only(),
+    "history_csv": signed_in_only(),
+    "slide_new": signed_in_only(),
+    "slide": of_slide(),
+    "slide_images": of_slide(opens=302, method="post"),
+    "slide_results": of_slide(),
+    "slide_again": of_slide(opens=302, method="post"),
+    "slide_csv": of_slide(),
+    "image_photo": of_image(),
+    "image_heatmap": of_image(),
+    "image_retry": of_image(opens=302, method="post"),
+    "image_review": of_reviewers(data={"label": "uninfected"}),
+    "image_review_undo": of_reviewers(),
+    "laboratories": signed_in_only(),
+    "laboratory": Row(MEMBERS, parts=("laboratory",)),
+    "laboratory_rename": of_administrators(data={"name": "Siaya"}),
+    "laboratory_leave": Row(MEMBERS, parts=("laboratory",)),
+    "laboratory_hand_over": of_administrators(opens=200, method="get"),
+    "laboratory_invite": of_administrators(data={"role": "technician"}),
+    "invitation_revoke": of_administrators("invitation"),
+    "member_role": of_administrators("member", data={"role": "reviewer"}),
+    "member_remove": of_administrators("member"),
+    "member_reset": of_administrators("member", opens=200),
+    # Whoever holds the link may read it; a member is led to the laboratory.
+    "invitation": Row(
+        (*OUTSIDERS, *ANONYMOUS), parts=("token",), others=dict.fromkeys(MEMBERS, 302)
+    ),
+    "model": public(),
+    "model_compare": signed_in_only(data={"one": "version", "other": "version"}),
+    "model_version": signed_in_only(parts=("version",)),
+    "model_plot": signed_in_only(404, parts=("version", "plot")),
+    "model_activate": of_operators(),
+    "model_thresholds": of_operators(),
+    "healthz": public(),
+    "readyz": public(503),  # without a model's files here
+    "metrics": public(404),  # without the token
+    "account_login": for_the_anonymous(),
+    "account_logout": Row(SIGNED_IN, others=dict.fromkeys(ANONYMOUS, 302)),
+    "account_inactive": public(),
+    "account_signup": for_the_anonymous(),
+    "account_reauthenticate": signed_in_only(),
+    "account_email": signed_in_only(),
+    "account_email_verification_sent": public(),
+    "account_change_password": signed_in_only(),
+    "account_set_password": signed_in_only(302),
+    "account_reset_password": public(),
+    "account_confirm_login_code": signed_in_only(302),
+    "account_confirm_email": public(parts=("key",)),
+    "account_reset_password_from_key": public(parts=("uid", "key")),
+    "account_reset_password_from_key_done": public(),
+    "account_reset_password_done": public(),
+    "usersessions_list": signed_in_only(),
+    "mfa_index": signed_in_only(),
+    "mfa_authenticate": signed_in_only(302),
+    "mfa_reauthenticate": signed_in_only(302),
+    "mfa_activate_totp": signed_in_only(302),  # the password is asked for first
+    "mfa_deactivate_totp": signed_in_only(404),  # there is none
+    "mfa_view_recovery_codes": signed_in_only(404),
+    "mfa_generate_recovery_codes": signed_in_only(302),
+    "mfa_download_recovery_codes": signed_in_only(404),
+}
+
+
+def names(patterns: list[Any], space: str = "") -> Iterator[str]:
+    """Of every address; those of the administration are asked below."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "admin":
+                inner = f"{space}{pattern.namespace}:" if pattern.namespace else space
+                yield from names(pattern.url_patterns, inner)
+        else:
+            yield space + (pattern.name or str(pattern.pattern))
+
+
+def test_every_address_has_its_row():
+    assert sorted(set(names(get_resolver().url_patterns))) == sorted(TABLE)
+
+
+@dataclass
+class Place:
+    """A laboratory with a member of each role and one thing of each kind; and all visitors."""
+
+    clients: dict[str, Client]
+    parts: dict[str, Any]
+
+    def ask(self, visitor: str, name: str, row: Row, **parts: Any) -> HttpResponse:
+        """What is changed by it is taken back."""
+        address = reverse(name, args=[(self.parts | parts)[part] for part in row.parts])
+        data = {key: self.parts.get(value, value) for key, value in row.data.items()}
+        with transaction.atomic():
+            answer = getattr(self.clients[visitor], row.method)(address, data)
+            transaction.set_rollback(True)
+        return answer
+
+
+@pytest.fixture
+def place(laboratory):
+    people = {role: join(laboratory, role, role).user for role in MEMBERS[1:-1]}
+    people["administrator"] = laboratory.members.get(username="ada")
+    people["uploader"] = join(laboratory, "uploader", Role.TECHNICIAN).user
+    people["inactive"] = join(laboratory, "carl").user
+    people["outsider"] = laboratory_of("eve", "Mombasa").members.get()
+    people["operator"] = person("root", is_staff=True, is_superuser=True)
+    people["nobody"] = person("ned")
+    people["signed out"] = join(laboratory, "sol").user
+    clients = {name: signed_in(user) for name, user in people.items()}
+    clients["anonymous"] = Client()
+    clients["signed out"].post(reverse("account_logout"))
+    people["inactive"].is_active = False
+    people["inactive"].save()
+    slide = new_slide(laboratory, created_by=people["uploader"])
+    image = read(slide, "parasitized").image
+    invitation = laboratory.invitations.create(invited_by=people["administrator"])
+    parts = {
+        "slide": slide.pk,
+        "image": image.pk,
+        "laboratory": laboratory.pk,
+        "member": laboratory.memberships.get(user=people["technician"]).pk,
+        "invitation": invitation.pk,
+        "token": invitation.token,
+        "version": active_model().pk,
+        "plot": "roc.png",
+        "key": "made-up",
+        "uid": "a",
+    }
+    return Place(clients, parts)
+
+
+def told(answer: HttpResponse) -> int | str:
+    if answer.status_code == 302 and answer["Location"].startswith(reverse("account_login")):
+        return SIGN_IN
+    return answer.status_code
+
+
+def test_what_each_visitor_is_told(place):
+    surprises = {
+        (name, visitor): answer
+        for name, row in TABLE.items()
+        for visitor in VISITORS
+        if (answer := told(place.ask(visitor, name, row))) != row.expected(visitor)
+    }
+    assert surprises == {}
+
+
+def body(answer: HttpResponse) -> str:
+    """Without what differs each time."""
+    return re.sub(r'csrf[^>]*value="[^"]*"|X-CSRFToken[^}]*', "", answer.content.decode())
+
+
+@pytest.mark.parametrize("part", ["slide", "image", "laboratory"])
+def test_what_others_hold_is_answered_as_what_never_was(part, place):
+    for name, row in TABLE.items():
+        if row.parts[:1] == (part,):
+            theirs, none = (
+                place.ask("outsider", name, row, **parts) for parts in ({}, {part: uuid.uuid4()})
+            )
+            assert (theirs.status_code, body(theirs)) == (404, body(none)), name
+
+
+def test_the_administration_opens_to_operators_alone(place):
+    addresses = ["/admin/", *(admin_address(model) for model in site._registry)]
+    for visitor, client in place.clients.items():
+        answers = {client.get(address).status_code for address in addresses}
+        assert answers == ({200} if visitor == "operator" else {302}), visitor
+
+
+def admin_address(model: type) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def test_a_sign_in_and_a_reset_do_not_tell_who_has_an_account(client, mailoutbox):
+    person("ada", email="ada@example.org")
+    wrong = [
+        body(client.post(reverse("account_login"), {"login": login, "password": "wrong"}))
+        for login in ("ada", "bob")
+    ]
+    assert wrong[0].replace('"ada"', '"bob"') == wrong[1]
+    resets = [
+        client.post(reverse("account_reset_password"), {"email": f"{name}@example.org"})
+        for name in ("ada", "bob")
+    ]
+    assert [(answer.status_code, answer.headers.get("Location")) for answer in resets] == [
+        (resets[0].status_code, resets[0].headers.get("Location"))
+    ] * 2

@@ -1,0 +1,86 @@
+"""How long a sign-in lasts, and for whom a password alone is too little."""
+
+import time
+from collections.abc import Callable
+
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout, user_logged_in
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from . import access
+from .views.guard import wants_json
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+BEGUN, SEEN = "begun", "seen"
+NOTED_EVERY = 60
+"""Seconds: a write for each request would be too much."""
+ASKED = "This site asks you for a second factor: turn it on to go on."
+
+
+@receiver(user_logged_in)
+def begin(request: HttpRequest | None, **_: object) -> None:
+    if request is not None:
+        request.session[BEGUN] = request.session[SEEN] = int(time.time())
+
+
+class Expiry:
+    """Signs out whoever was away for too long, or signed in too long ago."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            if _is_over(request.session):
+                logout(request)
+            else:
+                _note(request.session)
+        return self.get_response(request)
+
+
+def _is_over(session: SessionBase) -> bool:
+    now = time.time()
+    if now - session.get(SEEN, now) > 60 * settings.SESSION_IDLE_MINUTES:
+        return True
+    return bool(now - session.get(BEGUN, now) > 3600 * settings.SESSION_HOURS)
+
+
+def _note(session: SessionBase) -> None:
+    now = int(time.time())
+    session.setdefault(BEGUN, now)
+    if abs(now - session.get(SEEN, 0)) > NOTED_EVERY:
+        session[SEEN] = now
+
+
+class SecondFactor:
+    """Leads whoever must have one and has none to where it is turned on, and nowhere else."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path.startswith("/accounts/") or not lacks_factor(request.user):
+            return self.get_response(request)
+        address = reverse("mfa_activate_totp")
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=403, headers={"HX-Redirect": address})
+        if wants_json(request):
+            return JsonResponse({"error": ASKED}, status=403)
+        messages.info(request, ASKED)
+        return redirect(address)
+
+
+def lacks_factor(user: User | AnonymousUser) -> bool:
+    return bool(
+        settings.SECOND_FACTOR != "free"
+        and isinstance(user, User)
+        and (settings.SECOND_FACTOR == "everyone" or user.is_staff or access.reviews(user))
+        and not is_mfa_enabled(user)
+    )
