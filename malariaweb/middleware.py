@@ -38,7 +38,7 @@ class Requests:
         if settings.CSRF_COOKIE_NAME not in request.COOKIES:
             return None
         try:
-            _ = request.POST
+            request.POST.get("")
         except UnreadablePostError:
             sentence = "The upload stopped on its way: send it again."
             return JsonResponse({"error": sentence}, status=408)

@@ -9,6 +9,7 @@ from django.contrib.admin import site
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Model
 from django.http import Http404, HttpResponse
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
@@ -16,7 +17,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from diagnosis import access
 from diagnosis.models import Role
 from tests.people import join, laboratory_of, person, signed_in
-from tests.readings import active_model, another_model, new_image, new_slide, read
+from tests.readings import active_model, another_model, new_image, new_slide, read, read_field
 
 pytestmark = pytest.mark.django_db
 
@@ -173,9 +174,11 @@ OPEN, SIGN_IN, NOT_THERE, NOT_ALLOWED = "open", "sign in", 404, 403
 
 @dataclass(frozen=True)
 class Row:
-    """`opens` is what those who may are told, `others` what the others are.
+    """What is asked at the address that its name begins with.
 
-    An address that is asked by POST gets the `data`; a part of it is in `place` under that name.
+    `opens` is what those who may are told, `others` what the others are.
+
+    The `parts` of the address, and those that the `data` names, are of the `place`.
     """
 
     may: tuple[str, ...]
@@ -199,6 +202,12 @@ def of_slide(**more: Any) -> Row:
 
 def of_image(**more: Any) -> Row:
     return Row(MEMBERS, parts=("image",), **more)
+
+
+def of_field(*parts: str, **more: Any) -> Row:
+    refused: dict[str, int | str] = more.get("others", {})
+    may = tuple(visitor for visitor in MEMBERS if visitor not in refused)
+    return Row(may, parts=("field", *parts), **more)
 
 
 def of_reviewers(**more: Any) -> Row:
@@ -238,6 +247,15 @@ TABLE = {
     "slide_results": of_slide(),
     "slide_again": of_slide(opens=302, method="post"),
     "slide_csv": of_slide(),
+    "slide_basis": of_slide(opens=302, method="post"),
+    "field": of_field(),
+    "field_cells": of_field(),
+    "field_cells, to review": of_field(
+        method="post", opens=400, others=dict.fromkeys(("uploader", "technician"), NOT_ALLOWED)
+    ),
+    "cell_crop": of_field("cell"),
+    "cell_heatmap": of_field("cell"),
+    "image_kind": of_image(opens=302, method="post"),
     "image_photo": of_image(),
     "image_heatmap": of_image(),
     "image_retry": of_image(opens=302, method="post"),
@@ -304,8 +322,12 @@ def names(patterns: list[Any], space: str = "") -> Iterator[str]:
             yield space + (pattern.name or str(pattern.pattern))
 
 
+def address_of(name: str) -> str:
+    return name.split(",")[0]
+
+
 def test_every_address_has_its_row():
-    assert sorted(set(names(get_resolver().url_patterns))) == sorted(TABLE)
+    assert set(names(get_resolver().url_patterns)) == {address_of(name) for name in TABLE}
 
 
 @dataclass
@@ -317,7 +339,7 @@ class Place:
 
     def ask(self, visitor: str, name: str, row: Row, **parts: Any) -> HttpResponse:
         """What is changed by it is taken back."""
-        address = reverse(name, args=[(self.parts | parts)[part] for part in row.parts])
+        address = reverse(address_of(name), args=[(self.parts | parts)[part] for part in row.parts])
         data = {key: self.parts.get(value, value) for key, value in row.data.items()}
         with transaction.atomic():
             answer = getattr(self.clients[visitor], row.method)(address, data)
@@ -342,10 +364,13 @@ def place(laboratory):
     people["inactive"].save()
     slide = new_slide(laboratory, created_by=people["uploader"])
     image = read(slide, "parasitized").image
+    field = read_field(slide, "parasitized").image
     invitation = laboratory.invitations.create(invited_by=people["administrator"])
     parts = {
         "slide": slide.pk,
         "image": image.pk,
+        "field": field.pk,
+        "cell": field.cells.get().pk,
         "laboratory": laboratory.pk,
         "member": laboratory.memberships.get(user=people["technician"]).pk,
         "invitation": invitation.pk,
@@ -379,7 +404,7 @@ def body(answer: HttpResponse) -> str:
     return re.sub(r'csrf[^>]*value="[^"]*"|X-CSRFToken[^}]*', "", answer.content.decode())
 
 
-@pytest.mark.parametrize("part", ["slide", "image", "laboratory"])
+@pytest.mark.parametrize("part", ["slide", "image", "field", "laboratory"])
 def test_what_others_hold_is_answered_as_what_never_was(part, place):
     for name, row in TABLE.items():
         if row.parts[:1] == (part,):
@@ -396,7 +421,7 @@ def test_the_administration_opens_to_operators_alone(place):
         assert answers == ({200} if visitor == "operator" else {302}), visitor
 
 
-def admin_address(model: type) -> str:
+def admin_address(model: type[Model]) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 

@@ -11,9 +11,8 @@ from tests.servers import ROOT
 
 FILES = ("requirements-serve.txt", "requirements.txt", "requirements-dev.txt")
 BROUGHT_ALONG = "# What these bring along"
-LINE = (
-    r"""-r requirements(-\w+)?\.txt|[\w.-]+(\[[\w,-]+\])?==[\w.]+(; platform_system == "Linux")?"""
-)
+PACKAGE = r'[\w.-]+(\[[\w,-]+\])?==[\w.]+(; platform_system == "Linux")?'
+LINE = rf"-r requirements(-\w+)?\.txt|{PACKAGE}"
 
 
 def lines(name: str) -> list[str]:

@@ -122,6 +122,15 @@ def test_what_is_no_json_is_refused(ada, reading, body):
     assert answer.json()["error"]
 
 
+def test_a_form_is_no_json_either(ada, reading):
+    ada.handler.enforce_csrf_checks = True
+    ada.get(reverse("history"))
+    token = {"X-CSRFToken": ada.cookies["csrftoken"].value}
+    answer = ada.post(cells_url(reading), {"label": "x"}, headers=token)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
 def test_a_technician_sees_and_does_not_review(laboratory, reading):
     ben = signed_in(join(laboratory, "ben", Role.TECHNICIAN).user)
     assert ben.get(cells_url(reading)).status_code == 200

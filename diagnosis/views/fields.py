@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -125,7 +125,7 @@ def _reading(image: SmearImage) -> Prediction | None:
 def _said(request: HttpRequest) -> dict[str, Any]:
     try:
         said = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RawPostDataException):  # a form, say
         said = None
     if not isinstance(said, dict) or not isinstance(said.get("label", ""), str):
         return {"label": "?"}
