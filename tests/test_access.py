@@ -18,6 +18,7 @@ from diagnosis import access
 from diagnosis.models import Role
 from tests.people import join, laboratory_of, person, signed_in
 from tests.readings import active_model, another_model, new_image, new_slide, read, read_field
+from tests.test_api import program_of
 
 pytestmark = pytest.mark.django_db
 
@@ -210,10 +211,10 @@ def of_field(*parts: str, **more: Any) -> Row:
     return Row(may, parts=("field", *parts), **more)
 
 
-def of_reviewers(**more: Any) -> Row:
+def of_reviewers(*parts: str, opens: int = 302, method: str = "post", **more: Any) -> Row:
     refused = dict.fromkeys(("uploader", "technician"), NOT_ALLOWED)
     reviewing = ("clinician", "reviewer", "administrator")
-    return Row(reviewing, 302, "post", ("image",), others=refused, **more)
+    return Row(reviewing, opens, method, parts or ("image",), others=refused, **more)
 
 
 def of_administrators(*parts: str, opens: int = 302, method: str = "post", **more: Any) -> Row:
@@ -308,11 +309,34 @@ TABLE = {
     "mfa_view_recovery_codes": signed_in_only(404),
     "mfa_generate_recovery_codes": signed_in_only(302),
     "mfa_download_recovery_codes": signed_in_only(404),
+    "tokens": signed_in_only(302),
+    "token_revoke": Row(("administrator",), 302, "post", ("own token",)),
+    # By a token, each visitor's own.
+    "api_schema": public(),
+    "api_docs": public(),
+    "api_laboratories": signed_in_only(),
+    "api_slides": signed_in_only(),
+    "api_slides, a new one": signed_in_only(400, method="post"),
+    "api_slide": of_slide(),
+    "api_slide_images": of_slide(),
+    "api_slide_images, to upload": of_slide(opens=415, method="post"),
+    "api_slide_again": of_slide(method="post"),
+    "api_slide_csv": of_slide(),
+    "api_image": of_image(),
+    "api_image_photo": of_image(),
+    "api_image_retry": of_image(method="post"),
+    "api_image_review": of_reviewers(opens=200, method="put", data={"label": "uninfected"}),
+    "api_image_review, back": of_reviewers(opens=200, method="delete"),
+    "api_cells": of_field(),
+    "api_cell_review": of_reviewers(
+        "field", "cell", opens=200, method="put", data={"label": "uninfected"}
+    ),
+    "api_cell_review, back": of_reviewers("field", "cell", opens=200, method="delete"),
 }
 
 
 def names(patterns: list[Any], space: str = "") -> Iterator[str]:
-    """Of every address; those of the administration are asked below."""
+    """Of every address; those of the administration are asked below, and "" stands for no other."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             if pattern.namespace != "admin":
@@ -327,7 +351,7 @@ def address_of(name: str) -> str:
 
 
 def test_every_address_has_its_row():
-    assert set(names(get_resolver().url_patterns)) == {address_of(name) for name in TABLE}
+    assert set(names(get_resolver().url_patterns)) == {"", *map(address_of, TABLE)}
 
 
 @dataclass
@@ -335,14 +359,18 @@ class Place:
     """A laboratory with a member of each role and one thing of each kind; and all visitors."""
 
     clients: dict[str, Client]
+    programs: dict[str, Client]
     parts: dict[str, Any]
 
     def ask(self, visitor: str, name: str, row: Row, **parts: Any) -> HttpResponse:
         """What is changed by it is taken back."""
         address = reverse(address_of(name), args=[(self.parts | parts)[part] for part in row.parts])
         data = {key: self.parts.get(value, value) for key, value in row.data.items()}
+        by_token = name.startswith("api_")
+        client = (self.programs if by_token else self.clients)[visitor]
+        kind = {"content_type": "application/json"} if by_token and row.method != "get" else {}
         with transaction.atomic():
-            answer = getattr(self.clients[visitor], row.method)(address, data)
+            answer = getattr(client, row.method)(address, data, **kind)
             transaction.set_rollback(True)
         return answer
 
@@ -359,7 +387,10 @@ def place(laboratory):
     people["signed out"] = join(laboratory, "sol").user
     clients = {name: signed_in(user) for name, user in people.items()}
     clients["anonymous"] = Client()
+    programs = {name: program_of(user) for name, user in people.items()}
+    programs["anonymous"] = Client()
     clients["signed out"].post(reverse("account_logout"))
+    people["signed out"].tokens.all().delete()
     people["inactive"].is_active = False
     people["inactive"].save()
     slide = new_slide(laboratory, created_by=people["uploader"])
@@ -377,16 +408,17 @@ def place(laboratory):
         "token": invitation.token,
         "version": active_model().pk,
         "plot": "roc.png",
+        "own token": people["administrator"].tokens.get().pk,
         "key": "made-up",
         "uid": "a",
     }
-    return Place(clients, parts)
+    return Place(clients, programs, parts)
 
 
 def told(answer: HttpResponse) -> int | str:
     if answer.status_code == 302 and answer["Location"].startswith(reverse("account_login")):
         return SIGN_IN
-    return answer.status_code
+    return SIGN_IN if answer.status_code == 401 else answer.status_code
 
 
 def test_what_each_visitor_is_told(place):

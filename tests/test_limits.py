@@ -13,6 +13,7 @@ from diagnosis.models import SmearImage
 from malariaweb.middleware import MAX_BODY
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import active_model, new_slide, png
+from tests.test_api import program_of
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
@@ -114,6 +115,17 @@ def test_other_laboratories_and_no_quota_go_on(ada, slide, settings, monkeypatch
     monkeypatch.setattr(limits, "GB", len(png(2)))
     settings.STORAGE_QUOTA_GB = 1
     assert send(other.laboratory.members.get(), other, 2, **JSON).status_code == 200
+
+
+def test_programs_are_limited_too(ada, slide, settings):
+    settings.UPLOADS_PER_HOUR = 1
+    program, address = program_of(ada), reverse("api_slide_images", args=[slide.pk])
+    answers = []
+    for seed in (1, 2):
+        files = [SimpleUploadedFile("cell.png", png(seed))]
+        answers.append(program.post(address, {"images": files}))
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert "More than 1 files in an hour" in answers[1].json()["detail"]
 
 
 def test_too_many_files_at_a_time_are_refused_in_words(ada, slide, settings):

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from .. import cells, registry, reviews, tokens
+from .. import cells, limits, registry, reviews, tokens
 from ..models import Token
 
 
@@ -30,6 +30,12 @@ class Conflict(APIException):
 
 class Unready(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+
+
+class Full(APIException):
+    def __init__(self, error: limits.TooMuch) -> None:
+        super().__init__(str(error))
+        self.status_code = error.status
 
 
 class Asked(Request):
@@ -107,6 +113,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's handler of exceptions, which knows those of the domain too."""
     if isinstance(error, SuspiciousOperation | BadRequest):
         error = ParseError("That request could not be read, or holds more than is allowed.")
+    elif isinstance(error, limits.TooMuch):
+        error = Full(error)
     elif isinstance(error, registry.NoModel):
         error = Unready(str(error))
     elif isinstance(error, cells.NoSuchCell):

@@ -66,6 +66,8 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
         found["409"] = "The image was not read yet, or is a field: its cells are reviewed."
     if method == "post" and path.endswith(NEEDS_MODEL):
         found["503"] = "No model is active on this site."
+    if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):
+        found["507"] = "The laboratory has filled its storage."
     return found
 
 

@@ -12,7 +12,7 @@ from rest_framework import status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
-from .. import access, again, finding, gallery, history, intake, reports, verdict
+from .. import access, again, finding, gallery, history, intake, limits, reports, verdict
 from ..models import Slide
 from . import serializers
 from .base import Asked, View
@@ -121,7 +121,9 @@ class SlideImages(View):
         slide = access.get_slide(request.user, pk)
         upload = serializers.Upload(data=request.data)
         upload.is_valid(raise_exception=True)
-        receipts = intake.receive(slide, upload.validated_data["images"], request.user)
+        files = upload.validated_data["images"]
+        limits.check(request.user, slide.laboratory_id, [file.size or 0 for file in files])
+        receipts = intake.receive(slide, files, request.user)
         return Response(serializers.Receipts({"receipts": receipts}).data)
 
 
