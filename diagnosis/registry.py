@@ -61,10 +61,15 @@ def register(path: Path | str, activate: bool = False, reason: str = "") -> Mode
             "name": manifest.name,
             "path": _movable(folder),
             "manifest": manifest.as_dict(),
-            "metrics": artifact.read_metrics(folder),
+            "metrics": artifact.read_metrics(folder) | _background(folder),
         },
     )
     return _activated(version, reason) if activate else version
+
+
+def _background(folder: Path) -> dict[str, Any]:
+    found = artifact.read_background(folder)
+    return {"background": found} if found else {}
 
 
 @transaction.atomic

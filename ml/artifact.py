@@ -22,6 +22,9 @@ REJECTION = "rejection.npz"
 METRICS = "metrics.json"
 HISTORY = "history.csv"
 CARD = "card.md"
+BACKGROUND = "background.json"
+"""What the model says of healthy blood (ml.background). A laboratory may measure its own, so it is
+none of the files that the manifest describes."""
 MODELS = Path(__file__).parent / "models"
 
 
@@ -151,7 +154,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     files = {
         str(file.relative_to(folder)): digest(file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != MANIFEST
+        if file.is_file() and file.name not in (MANIFEST, BACKGROUND)
     }
     values = manifest.as_dict() | {"files": files}
     write_json(folder / MANIFEST, values)
@@ -163,11 +166,20 @@ def write_json(path: Path, values: Any) -> None:
 
 def read_metrics(path: Path) -> dict[str, Any]:
     """The figures measured when the model was made; empty where there are none."""
+    return _read_json(path / METRICS)
+
+
+def read_background(path: Path) -> dict[str, Any]:
+    """For ml.background.Background.from_dict; empty where none was measured."""
+    return _read_json(path / BACKGROUND)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        metrics = json.loads((path / METRICS).read_text())
+        values = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return metrics if isinstance(metrics, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def shipped_model() -> Path:

@@ -216,7 +216,8 @@ def _write_figures(
     thresholds = predictor.manifest.thresholds
     shown = measure(predictor, data.validation)
     result = validation = shown.figures(thresholds)
-    background = shown.background(thresholds)
+    if background := shown.background(thresholds):
+        artifact.write_json(folder / artifact.BACKGROUND, background.as_dict())
     if data.test is not None:
         shown = measure(predictor, data.test)
         result = shown.figures(thresholds)
@@ -225,7 +226,6 @@ def _write_figures(
         "test": result if data.test is not None else None,
         "best_epoch": trained.best_epoch,
         "int8": asdict(found),
-        "background": background and background.as_dict(),
     }
     artifact.write_json(folder / artifact.METRICS, figures)
     write_predictions(folder / PREDICTIONS, shown)

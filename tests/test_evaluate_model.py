@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from ml.artifact import METRICS, read_manifest, read_metrics
+from ml.artifact import BACKGROUND, METRICS, read_background, read_manifest, read_metrics
+from ml.background import Background
 from tests.cells import write_cells
 from tests.training_run import TEST_SLIDES
 
@@ -179,3 +180,24 @@ def test_a_list_that_sets_none_or_all_aside_is_said(tmp_path, listed, sentence):
     suspects.write_text(listed)
     with pytest.raises(CommandError, match=sentence):
         evaluate("--predictions", path, "--set-aside", suspects)
+
+
+def test_a_background_is_kept_beside_the_model(training_run, tmp_path):
+    model = shutil.copytree(training_run.artifact, tmp_path / "model")
+    (model / BACKGROUND).unlink(missing_ok=True)
+    out, _ = evaluate("--data", training_run.cells, "--model", model, "--keep-background")
+    kept = Background.from_dict(read_background(model))
+    assert f"{kept.sensitivity:.1%} of infected ones" in out
+    assert kept.false_positives.slides == 10
+    assert read_manifest(model).fingerprint == read_manifest(training_run.artifact).fingerprint
+
+
+def test_few_slides_make_no_background(options, trained_model):
+    with pytest.raises(CommandError, match="10 slides with healthy cells"):
+        evaluate(*options[:4], "--keep-background")
+    assert read_background(trained_model) == {}
+
+
+def test_a_file_of_predictions_belongs_to_no_model(tmp_path):
+    with pytest.raises(CommandError, match="needs --data"):
+        evaluate("--predictions", tmp_path / "any.csv", "--keep-background")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ml.artifact import BACKGROUND, read_background, shipped_model, write_json
 from ml.background import Background
 from ml.decisions import Thresholds
 from ml.measurement import Measured
@@ -45,3 +46,18 @@ def test_rejected_cells_are_not_counted_on_slides_either():
 def test_without_slides_or_with_few_there_is_no_background():
     assert measured(9).background(BAND) is None
     assert replace(measured(), slides=None).background(BAND) is None
+
+
+def test_what_is_kept_beside_a_model_is_read_back_and_no_file_of_its_manifest(tmp_path):
+    assert read_background(tmp_path) == {}
+    found = measured().background(BAND)
+    write_json(tmp_path / BACKGROUND, found.as_dict())
+    assert Background.from_dict(read_background(tmp_path)) == found
+    (tmp_path / BACKGROUND).write_text("[1]")
+    assert read_background(tmp_path) == {}
+
+
+def test_the_shipped_model_has_a_background():
+    found = Background.from_dict(read_background(shipped_model()))
+    assert found.false_positives.mean < 0.01
+    assert found.sensitivity > 0.9

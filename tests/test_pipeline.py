@@ -107,7 +107,7 @@ def test_the_manifest_names_the_slides_of_every_part(manifest):
 
 
 def test_figures_of_validation_and_test_are_kept_apart(metrics, manifest, best_epoch):
-    assert set(metrics) == {"validation", "test", "best_epoch", "int8", "background"}
+    assert set(metrics) == {"validation", "test", "best_epoch", "int8"}
     for part in ("validation", "test"):
         result = metrics[part]
         assert (result["n"], result["slides"]) == (32, 2)

@@ -67,6 +67,9 @@ def test_an_artifact_becomes_known(tmp_path, new_artifact):
     assert version.fingerprint == artifact.read_manifest(folder).fingerprint
     assert list(version.manifest["classes"]) == ["uninfected", "parasitized"]
     assert registry.folder_of(version) == folder
+    artifact.write_json(folder / artifact.BACKGROUND, {"sensitivity": 0.9})
+    again = registry.register(folder)
+    assert (again, again.metrics) == (version, {"auc": 0.99, "background": {"sensitivity": 0.9}})
 
 
 @pytest.mark.django_db

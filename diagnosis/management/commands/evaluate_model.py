@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ml.artifact import METRICS, ArtifactError, find_model, write_json
+from ml.artifact import BACKGROUND, METRICS, ArtifactError, find_model, write_json
+from ml.background import LEAST_SLIDES
 from ml.datasets import (
     DataError,
     Pixels,
@@ -53,9 +54,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--output", type=Path, metavar="DIR", help="For metrics.json, predictions and plots."
         )
+        parser.add_argument(
+            "--keep-background",
+            action="store_true",
+            help="Keep what the model says of the healthy cells of these slides beside it: what "
+            "is subtracted from the counts of fields. Use slides that it was not trained on.",
+        )
         parser.add_argument("--engine", choices=ENGINES, default="auto")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["keep_background"] and options["predictions"]:
+            raise CommandError("--keep-background needs --data: it belongs to one model.")
         try:
             name, measured, thresholds = self._measured(options)
             rest = self._rest(measured, options["set_aside"])
@@ -68,8 +77,24 @@ class Command(BaseCommand):
         if rest is not None:
             result["set_aside"] = rest.figures(thresholds)
             self._print_rest(result["set_aside"], len(measured.files) - len(rest.files))
+        if options["keep_background"]:
+            self._keep_background(measured, thresholds, find_model(options["model"]))
         if output := options["output"]:
             self._write(output, result, measured)
+
+    def _keep_background(self, measured: "Measured", thresholds: Thresholds, model: Path) -> None:
+        background = measured.background(thresholds)
+        if background is None:
+            raise CommandError(
+                f"A background needs the slide of every cell, {LEAST_SLIDES} slides with healthy "
+                "cells, and infected cells."
+            )
+        write_json(model / BACKGROUND, background.as_dict())
+        self.stdout.write(
+            f"Background: {background.false_positives.mean:.2%} of healthy cells are called "
+            f"parasitized, {background.sensitivity:.1%} of infected ones; kept in "
+            f"{model / BACKGROUND}. manage.py prepare tells the site."
+        )
 
     def _measured(self, options: dict[str, Any]) -> tuple[str, "Measured", Thresholds]:
         from ml.measurement import NO_BAND, measure, read_predictions
