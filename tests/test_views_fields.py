@@ -192,7 +192,7 @@ def test_a_page_of_many_fields_asks_no_more_of_the_database(
 
 
 def test_a_person_says_that_an_image_is_a_field(ada, slide, monkeypatch):
-    sent = []
+    sent: list[list[int]] = []
     monkeypatch.setattr("diagnosis.tasks.send", sent.append)
     crop = read(slide, "rejected")
     address = reverse("image_kind", args=[crop.image_id])
