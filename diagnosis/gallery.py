@@ -33,7 +33,7 @@ STATUSES = {
     "parasitized": _counts_as(Decision.PARASITIZED),
     "uncertain": _counts_as(Decision.UNCERTAIN),
     "uninfected": _counts_as(Decision.UNINFECTED),
-    "rejected": Q(image__reviewed="", state=State.REJECTED),
+    "rejected": _counts_as(Decision.REJECTED) | Q(image__reviewed="", state=State.REJECTED),
     "failed": Q(state=State.FAILED),
     "pending": Q(state__in=PENDING_STATES),
 }

@@ -5,9 +5,11 @@ from datetime import date, datetime, time, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from .models import Slide, SmearImage
+from .models import Finding, Slide, SmearImage
 
 RESULTS = {
+    "positive": "Positive in fields",
+    "negative": "Negative in fields",
     "parasitized": "Parasitized cells",
     "uncertain": "Uncertain cells",
     "uninfected": "Only uninfected cells",
@@ -18,12 +20,14 @@ EARLIEST, LATEST = date(1900, 1, 1), date(9000, 1, 1)
 STATUSES = {"reading": "Being read", "done": "All read", "failed": "Some not read"}
 
 
-_SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0)
+_SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN)
 _UNFINISHED = Q(pending__gt=0) | Q(failed__gt=0)
 _READ = _SUSPECT | Q(uninfected__gt=0) | Q(rejected__gt=0)
 _CAME_OUT = {
+    "positive": Q(finding=Finding.POSITIVE),
+    "negative": Q(finding=Finding.NEGATIVE),
     "parasitized": Q(parasitized__gt=0),
-    "uncertain": Q(uncertain__gt=0),
+    "uncertain": Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN),
     "uninfected": Q(uninfected__gt=0) & ~_SUSPECT,
     "rejected": Q(rejected__gt=0),
 }

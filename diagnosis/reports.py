@@ -14,18 +14,20 @@ from .counting import Found
 from .models import Prediction, Review, Slide
 from .verdict import RESEARCH_USE, TRAINED_ON, outcome
 
+CELLS = {"red cells": "counted"} | {
+    f"{name} cells": name
+    for name in ("parasitized", "uncertain", "edge", "rejected", "removed", "reviewed")
+}
 COLUMNS = (
-    "slide", "image", "kind", "counts as", "red cells", "parasitized cells", "uncertain cells",
-    "label", "probability", "decision", "reasons", "state", "error", "model", "reviewed", "reviews",
+    "slide", "image", "kind", "counts as", *CELLS, "label", "probability", "decision", "reasons", "state", "error", "model", "reviewed", "reviews",
     "reviewed at", "uploaded by", "uploaded at", "read at", "notice",
 )  # fmt: skip
 """`counts as` is what people said together or, without them, the model, and so are the cells, which
-only a field has; label, probability and decision are always the model's own."""
+only a field has (the red cells are those that count); label, probability and decision are always the model's own."""
 NOTICE = f"{RESEARCH_USE} {TRAINED_ON}"
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What makes a spreadsheet take a text for a formula (the wide forms too)."""
 ROWS_IN_MEMORY = 500
-NONE = ("", "", "")
 
 
 def csv_response(slides: QuerySet[Slide], filename: str) -> StreamingHttpResponse:
@@ -60,7 +62,7 @@ def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
         image.name,
         image.kind,
         outcome(prediction.state, prediction.decision, image.reviewed),
-        *((str(cells.counted), str(cells.parasitized), str(cells.uncertain)) if cells else NONE),
+        *(str(getattr(cells, name)) if cells else "" for name in CELLS.values()),
         prediction.label,
         "" if probability is None else f"{probability:.4f}",
         prediction.decision,

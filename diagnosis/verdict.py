@@ -60,8 +60,14 @@ class Tally:
     @property
     def result(self) -> str:
         """`parasitized`, `uncertain`, `uninfected` (which is not "negative") or `none`."""
+        if self.fields and not self.is_critical:
+            return str(Decision.UNINFECTED if self.is_negative else Decision.UNCERTAIN)
         names = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
         return next((str(name) for name in names if getattr(self, name)), "none")
+
+    @property
+    def is_negative(self) -> bool:
+        return self.finding == Finding.NEGATIVE
 
     @property
     def status(self) -> str:
@@ -92,10 +98,10 @@ class Tally:
     @property
     def _sentence_of_fields(self) -> str:
         cells = f"{self.cells_counted:,} red cell{'' if self.cells_counted == 1 else 's'}"
-        if self.finding == Finding.NEGATIVE:
+        if self.is_negative:
             return f"Negative in {cells}."
         word = "Positive" if self.finding == Finding.POSITIVE else "Uncertain"
-        return f"{word}: {self.cells_parasitized:,} of {cells}."
+        return f"{word}: {self.cells_parasitized:,} of {cells} counted as parasitized."
 
     @property
     def advice(self) -> str:

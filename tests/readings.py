@@ -102,24 +102,31 @@ def read_field(slide: Slide, *cells: str, **fields: Any) -> Prediction:
         "image": image,
     }
     prediction = _prediction(slide, values | fields)
-    for number, (word, decision) in enumerate(zip(cells, decisions, strict=True), 1):
-        probability = PROBABILITIES.get(decision, 0.3)
-        Cell.objects.create(
-            image=image,
-            prediction=prediction,
-            number=number,
-            x=20 * (number % 16),
-            y=20 * (number // 16 % 16),
-            width=18,
-            height=18,
-            is_cut=word == "edge",
-            label="parasitized" if probability >= 0.5 else "uninfected",
-            probability=probability,
-            decision=decision,
-            activation=MAP,
-        )
+    words = zip(cells, decisions, strict=True)
+    Cell.objects.bulk_create(
+        _cell(prediction, number, decision, word == "edge")
+        for number, (word, decision) in enumerate(words, 1)
+    )
     verdict.recount([slide.pk])
     return prediction
+
+
+def _cell(prediction: Prediction, number: int, decision: str, is_cut: bool) -> Cell:
+    probability = PROBABILITIES.get(decision, 0.3)
+    return Cell(
+        image=prediction.image,
+        prediction=prediction,
+        number=number,
+        x=20 * (number % 16),
+        y=20 * (number // 16 % 16),
+        width=18,
+        height=18,
+        is_cut=is_cut,
+        label="parasitized" if probability >= 0.5 else "uninfected",
+        probability=probability,
+        decision=decision,
+        activation=MAP,
+    )
 
 
 def waiting(slide: Slide, **fields: Any) -> Prediction:

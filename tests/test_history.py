@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from diagnosis import history, reviews, verdict
 from diagnosis.models import Slide
+from ml.background import Background, Share
 from tests.people import laboratory_of
-from tests.readings import failed, new_slide, read, waiting
+from tests.readings import active_model, failed, new_slide, read, read_field, waiting
 
 pytestmark = pytest.mark.django_db
 OUTCOMES = ("parasitized", "uncertain", "uninfected", "rejected", "failed", "pending")
@@ -72,6 +73,22 @@ def test_what_people_said_decides_what_is_found(laboratory):
     assert codes(result="uncertain") == ["S-1"]
     reviews.take_back(image, ada)
     assert codes(result="parasitized") == ["S-1"]
+
+
+def test_what_fields_say_decides_for_their_slides(laboratory):
+    share = Share(mean=0.002, spread=0.5, slides=30, cells=30_000)
+    background = Background(share, sensitivity=0.95, infected=500, uncertain=share)
+    active_model(metrics={"background": background.as_dict()})
+    cells = {"POSITIVE": ["parasitized"] * 30, "NEGATIVE": [], "FEW": None}
+    for code, some in cells.items():
+        number = 9 if some is None else 500
+        read_field(new_slide(laboratory, code), *(some or []), *["uninfected"] * number)
+    assert codes(result="positive") == ["POSITIVE"]
+    assert codes(result="negative") == ["NEGATIVE"]
+    assert codes(result="uncertain") == ["FEW"]
+    assert codes(result="uninfected") == ["NEGATIVE"]
+    results = {slide.code: verdict.tally(slide).result for slide in Slide.objects.all()}
+    assert results == {"POSITIVE": "parasitized", "NEGATIVE": "uninfected", "FEW": "uncertain"}
 
 
 def test_newest_first(laboratory):

@@ -169,7 +169,15 @@ def test_a_field_has_its_cells_in_its_row(slide, laboratory):
     cells.say(reading.image, laboratory.members.get(), reading.cells.first().pk, "uninfected")
     read(slide)
     field, crop = table()
-    names = ("kind", "red cells", "parasitized cells", "uncertain cells", "probability")
-    assert [field[name] for name in names] == ["field", "3", "0", "1", ""]
-    assert [crop[name] for name in names[:4]] == ["cell", "", "", ""]
+    names = [f"{word} cells" for word in ("red", "parasitized", "uncertain", "edge", "reviewed")]
+    assert [field[name] for name in names] == ["3", "0", "1", "1", "1"]
+    assert [crop[name] for name in names] == [""] * 5
+    assert (field["kind"], field["probability"]) == ("field", "")
     assert (field["counts as"], field["decision"]) == ("uncertain", "parasitized")
+
+
+def test_cells_are_added_up_once_for_many_rows(slide, django_assert_num_queries):
+    for _ in range(12):
+        read_field(slide, "uninfected", "parasitized")
+    with django_assert_num_queries(4):
+        assert len(table()) == 12

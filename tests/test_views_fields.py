@@ -232,5 +232,16 @@ def test_a_measured_red_cell_count_is_kept_where_it_is_possible(ada, reading, va
     assert reading.slide.red_cells_per_microlitre == kept
 
 
+def test_the_slide_s_page_asks_for_a_measured_count_where_there_are_fields(ada, slide, reading):
+    crops = new_slide(slide.laboratory, "S-2")
+    read(crops)
+    slide.red_cells_per_microlitre = 4_200_000
+    slide.save()
+    page = ada.get(reverse("slide", args=[slide.pk])).text
+    assert reverse("slide_basis", args=[slide.pk]) in page
+    assert 'value="4200000"' in page
+    assert "basis/" not in ada.get(reverse("slide", args=[crops.pk])).text
+
+
 def test_an_unknown_image_is_not_found(ada):
     assert ada.get(reverse("field", args=[uuid.uuid4()])).status_code == 404
