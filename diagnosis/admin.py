@@ -7,6 +7,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from .models import (
+    CellReview,
     Invitation,
     Laboratory,
     Membership,
@@ -83,11 +84,11 @@ class SmearImageAdmin(ReadOnly):
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnly):
     list_display = (
-        "id", "slide", "state", "decision", "probability", "model", "attempts", "error",
+        "id", "slide", "kind", "state", "decision", "probability", "model", "attempts", "error",
         "queued_at", "finished_at",
     )  # fmt: skip
     list_select_related = ("slide", "model")
-    list_filter = ("state", "decision", "model")
+    list_filter = ("kind", "state", "decision", "model")
     search_fields = ("=id", "slide__code", "error")
     show_full_result_count = False
 
@@ -98,6 +99,15 @@ class ReviewAdmin(ReadOnly):
     list_select_related = ("image", "reviewer")
     list_filter = ("label", "is_standing")
     search_fields = ("=id", "image__slide__code")
+    show_full_result_count = False
+
+
+@admin.register(CellReview)
+class CellReviewAdmin(ReadOnly):
+    list_display = ("id", "cell", "reviewer", "label", "is_standing", "created_at")
+    list_select_related = ("cell__image", "reviewer")
+    list_filter = ("label", "is_standing")
+    search_fields = ("=id", "cell__image__slide__code")
     show_full_result_count = False
 
 

@@ -45,10 +45,11 @@ def standing(slide: Slide) -> Standing:
     if version is None:
         return Standing()
     waits, beside = Q(state__in=PENDING_STATES), Q(is_current=False)
+    settled = waits | current.hides_opinions()
     own = Q(model=version, kind=F("image__kind"))
     counts = slide.predictions.aggregate(
         old=Count("pk", filter=~waits & ~beside & ~own),
-        coming=Count("pk", filter=waits & beside & own),
+        coming=Count("pk", filter=settled & beside & own),
         pending=Count("pk", filter=waits & beside),
         failed=Count("pk", filter=Q(state=State.FAILED) & beside & own),
     )
@@ -58,12 +59,15 @@ def standing(slide: Slide) -> Standing:
 
 
 def outdated(slide: Slide, version: ModelVersion) -> QuerySet[Prediction]:
-    """The current readings by other versions, of images that this one is not reading now."""
+    """The current readings by other versions, of images that this one is not reading now.
+
+    Nor those that it rejected while people had spoken of their cells.
+    """
     coming = Prediction.objects.filter(
+        Q(state__in=PENDING_STATES) | current.hides_opinions(),
         image=OuterRef("image"),
         model=version,
         kind=OuterRef("image__kind"),
-        state__in=PENDING_STATES,
     )
     finished = slide.predictions.filter(is_current=True).exclude(state__in=PENDING_STATES)
     return finished.exclude(model=version, kind=F("image__kind")).exclude(Exists(coming))
@@ -100,7 +104,7 @@ def read_as(image: SmearImage, kind: str) -> bool:
     version, slide = registry.active_model(), image.slide
     with transaction.atomic():
         current.lock([slide.pk])
-        if not SmearImage.objects.filter(pk=image.pk).exclude(kind=kind).update(kind=kind):
+        if not slide.images.filter(pk=image.pk).exclude(kind=kind).update(kind=kind):
             return False
         rows = list(outdated(slide, version).filter(image=image).only("pk", "image_id", "state"))
         ids = _queue(slide, version, rows)

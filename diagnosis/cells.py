@@ -1,10 +1,10 @@
 """What people say of the red cells of a field, and the cells they add to it.
 
-One opinion of each person stands. Once nobody stands by an added cell any more it is gone. What was
-said of a machine's cell stays with its reading.
+One opinion of each person stands. Once nobody stands by an added cell any more it is gone. When
+another reading counts, `carrying` takes along what was said.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import F, Max, Prefetch, Q, QuerySet
 from django.utils import timezone
 
-from . import counting, verdict
-from .models import Cell, CellOpinion, CellReview, Decision, Kind, Prediction, SmearImage
+from . import counting, current, opinions, verdict
+from .models import Cell, CellOpinion, CellReview, Kind, Prediction, SmearImage
 
 LEAST_SIDE = 4
 MOST_ADDED = 5_000
@@ -58,7 +58,7 @@ def say(image: SmearImage, user: User, id: Any, label: str) -> None:
     """
     if label and label not in CellOpinion.values:
         raise CellError("Choose parasitized, uninfected, cannot tell or not a cell.")
-    _lock(image)
+    current.lock([image.slide_id])
     cell = get(image, id)
     mine = cell.reviews.filter(reviewer=user, is_standing=True)
     if label and mine.filter(label=label).exists():
@@ -76,7 +76,7 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
     if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
         raise CellError("Say what the cell is: parasitized, uninfected or cannot tell.")
     x, y, width, height = _checked(box, image)
-    _lock(image)
+    current.lock([image.slide_id])
     if not counting.fields_read().filter(image=image).exists():
         raise CellError(
             "This field was not read, or rejected: cells that are added to it would count nowhere."
@@ -103,38 +103,9 @@ def _checked(box: Sequence[Any], image: SmearImage) -> list[int]:
     return numbers
 
 
-def _lock(image: SmearImage) -> None:
-    """Of two people who judge a field at once, the later sees what the first said."""
-    SmearImage.objects.select_for_update(no_key=True).get(pk=image.pk)
-
-
 def _settle(image: SmearImage, cell: Cell) -> None:
-    cell.reviewed = together(
-        list(cell.reviews.filter(is_standing=True).values_list("label", flat=True))
-    )
+    standing = cell.reviews.filter(is_standing=True)
+    cell.reviewed = opinions.together(list(standing.values_list("label", flat=True)))
     cell.save(update_fields=["reviewed"])
-    settle_image(image)
+    opinions.settle(image)
     verdict.recount([image.slide_id])
-
-
-def settle_image(image: SmearImage) -> None:
-    """What a field counts as on its slide, once people have spoken of its cells."""
-    reading = image.predictions.filter(is_current=True).first()
-    found = (
-        counting.of_predictions([reading]).get(reading.pk, counting.Found())
-        if reading
-        else counting.Found()
-    )
-    spoken = found.reviewed or found.removed
-    image.reviewed = found.decision if spoken else ""
-    image.save(update_fields=["reviewed"])
-
-
-def together(labels: Collection[str]) -> str:
-    """What standing reviews of a cell count as; empty without any."""
-    if not labels:
-        return ""
-    if len(set(labels)) > 1 or CellOpinion.CANNOT_TELL in labels:
-        return Decision.UNCERTAIN
-    label = next(iter(labels))
-    return counting.REMOVED if label == CellOpinion.NO_CELL else label

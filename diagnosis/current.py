@@ -4,9 +4,10 @@ from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from .models import READ_STATES, Prediction, Slide
+from . import carrying, opinions
+from .models import READ_STATES, CellReview, Kind, Prediction, Review, Slide, SmearImage, State
 
 
 def lock(slide_ids: Collection[UUID]) -> None:
@@ -16,7 +17,10 @@ def lock(slide_ids: Collection[UUID]) -> None:
 
 
 def take_over(prediction_ids: Collection[int]) -> None:
-    """Those that were read, by a version that is still active and as what they are, count now."""
+    """Those that were read, by a version that is still active and as what they are, count now.
+
+    What people said is taken along. A rejection of a field does not hide what they saw in it.
+    """
     if prediction_ids:
         _take_over(prediction_ids)
 
@@ -27,7 +31,25 @@ def _take_over(prediction_ids: Collection[int]) -> None:
     lock(set(asked.values_list("slide", flat=True)))
     as_it_is = asked.filter(kind=F("image__kind"))
     read = as_it_is.filter(state__in=READ_STATES, model__is_active=True)
-    images = dict(read.values_list("image", "pk"))
+    images = dict(read.exclude(hides_opinions()).values_list("image", "pk"))
     former = Prediction.objects.filter(image__in=list(images), is_current=True)
+    fields = dict(former.filter(kind=Kind.FIELD).values_list("image", "pk"))
     former.update(is_current=False)
     Prediction.objects.filter(pk__in=list(images.values())).update(is_current=True)
+    for now in Prediction.objects.filter(pk__in=[images[pk] for pk in fields], kind=Kind.FIELD):
+        carrying.take_along(now.image, fields[now.image_id], now)
+    for image in _spoken_of(images):
+        opinions.settle(image)
+
+
+def hides_opinions() -> Q:
+    """Of predictions: a field is rejected of whose cells people spoke. It never counts."""
+    said = CellReview.objects.filter(cell__image=OuterRef("image"), is_standing=True)
+    return Q(Exists(said), kind=Kind.FIELD, state=State.REJECTED)
+
+
+def _spoken_of(image_ids: Collection[UUID]) -> QuerySet[SmearImage]:
+    of_image = Review.objects.filter(image=OuterRef("pk"), is_standing=True)
+    of_cells = CellReview.objects.filter(cell__image=OuterRef("pk"), is_standing=True)
+    said = ~Q(reviewed="") | Exists(of_image) | Exists(of_cells)
+    return SmearImage.objects.filter(said, pk__in=list(image_ids))

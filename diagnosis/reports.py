@@ -19,11 +19,13 @@ CELLS = {"red cells": "counted"} | {
     for name in ("parasitized", "uncertain", "edge", "rejected", "removed", "reviewed")
 }
 COLUMNS = (
-    "slide", "image", "kind", "counts as", *CELLS, "label", "probability", "decision", "reasons", "state", "error", "model", "reviewed", "reviews",
-    "reviewed at", "uploaded by", "uploaded at", "read at", "notice",
+    "slide", "image", "kind", "counts as", *CELLS, "label", "probability", "decision", "reasons",
+    "state", "error", "model", "reviewed", "reviews", "reviewed at", "uploaded by", "uploaded at",
+    "read at", "notice",
 )  # fmt: skip
 """`counts as` is what people said together or, without them, the model, and so are the cells, which
-only a field has (the red cells are those that count); label, probability and decision are always the model's own."""
+only a field has: the red ones are those that count. Label, probability and decision are always the
+model's own."""
 NOTICE = f"{RESEARCH_USE} {TRAINED_ON}"
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What makes a spreadsheet take a text for a formula (the wide forms too)."""

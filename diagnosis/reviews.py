@@ -4,15 +4,13 @@ One review of each person stands. Those that stand are put together on the image
 (`SmearImage.reviewed`), so that slides are added up and searched without looking at reviews.
 """
 
-from collections.abc import Collection
-
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
-from . import verdict
-from .models import READ_STATES, Decision, Kind, Opinion, Prediction, Review, SmearImage
+from . import current, opinions, verdict
+from .models import READ_STATES, Kind, Prediction, Review, SmearImage
 
 
 class NothingToReview(ValueError):
@@ -52,15 +50,6 @@ def take_back(image: SmearImage, user: User) -> bool:
     return bool(withdrawn)
 
 
-def together(labels: Collection[str]) -> str:
-    """What standing reviews count as; empty without any."""
-    if not labels:
-        return ""
-    if len(set(labels)) > 1 or Opinion.CANNOT_TELL in labels:
-        return Decision.UNCERTAIN
-    return next(iter(labels))
-
-
 def with_reviews() -> Prefetch:
     """For a query of predictions: the standing reviews of each image, as `standing_reviews`."""
     found = Review.objects.filter(is_standing=True).select_related("reviewer")
@@ -69,7 +58,8 @@ def with_reviews() -> Prefetch:
 
 def _locked(image: SmearImage) -> SmearImage:
     """Of two people who judge it at once, the later sees what the first said."""
-    return SmearImage.objects.select_for_update(no_key=True).get(pk=image.pk)
+    current.lock([image.slide_id])
+    return SmearImage.objects.get(pk=image.pk)
 
 
 def _prediction(image: SmearImage, seen: int | None) -> Prediction:
@@ -88,6 +78,5 @@ def _standing(image: SmearImage) -> QuerySet[Review]:
 
 
 def _settle(image: SmearImage) -> None:
-    image.reviewed = together(list(_standing(image).values_list("label", flat=True)))
-    image.save(update_fields=["reviewed"])
+    opinions.settle(image)
     verdict.recount([image.slide_id])

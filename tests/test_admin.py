@@ -3,10 +3,10 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from diagnosis import reviews
+from diagnosis import cells, reviews
 from diagnosis.models import Prediction
 from tests.people import laboratory_of, signed_in
-from tests.readings import failed, new_slide, read
+from tests.readings import failed, new_slide, read, read_field
 
 pytestmark = pytest.mark.django_db
 MODELS = [model for model in admin.site._registry if model._meta.app_label == "diagnosis"]
@@ -24,6 +24,8 @@ def things(laboratory):
     failed(slide)
     user = laboratory.members.get()
     reviews.say(image, user, "parasitized")
+    field = read_field(slide, "uninfected")
+    cells.say(field.image, user, field.cells.get().pk, "no-cell")
     laboratory.invitations.create(invited_by=user, note="for Ben")
 
 

@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 from django.db import IntegrityError, transaction
 
-from diagnosis import reviews, verdict
+from diagnosis import opinions, reviews, verdict
 from diagnosis.models import Opinion, Prediction, Review, Slide, State
 from tests.databases import at_once, slow_down
 from tests.people import join, laboratory_of, person
@@ -89,10 +89,12 @@ def test_what_is_taken_back_leaves_the_model_alone_again(slide, ada, ben):
         (["parasitized", "uninfected"], "uncertain"),
         (["cannot-tell"], "uncertain"),
         (["cannot-tell", "parasitized"], "uncertain"),
+        (["no-cell"], "removed"),
+        (["no-cell", "parasitized"], "uncertain"),
     ],
 )
 def test_what_several_say_together(labels, found):
-    assert reviews.together(labels) == found
+    assert opinions.together(labels) == found
 
 
 def test_people_who_disagree_leave_it_uncertain_until_one_gives_way(slide, ada, ben):
