@@ -102,6 +102,18 @@ def fields_read() -> QuerySet[Prediction]:
     return Prediction.objects.filter(kind=Kind.FIELD, is_current=True, state=State.DONE)
 
 
+def first_to_look_at(slide_id: UUID, but: UUID | None = None) -> UUID | None:
+    """The first field of a slide, other than `but`, with a suspicious cell nobody has looked at."""
+    open_cells = Cell.objects.filter(
+        prediction__in=fields_read().filter(slide=slide_id).exclude(image=but),
+        is_cut=False,
+        reviewed="",
+        decision__in=(Decision.PARASITIZED, Decision.UNCERTAIN),
+    )
+    found = open_cells.order_by("image__created_at", "image_id").values_list("image", flat=True)
+    return found.first()
+
+
 def _added_up(readings: Collection[Prediction], key_of: Mapping[int, Any]) -> dict[Any, Found]:
     """Two queries, however many readings; none without any."""
     found: dict[Any, Found] = {key: Found() for key in key_of.values()}

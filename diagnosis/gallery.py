@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, When
@@ -107,9 +108,13 @@ def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> di
     }
 
 
-def summary(slide: Slide, show: str = "") -> dict[str, Any]:
-    """What stands above the images, and is said anew when one of them changes."""
+def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dict[str, Any]:
+    """What stands above the images, and is said anew when one of them changes.
+
+    `here` is the field whose page it is for, if it is not for the slide's.
+    """
     tally = verdict.tally(slide)
+    result = finding.of_slide(slide) if tally.fields else None
     standing = again.standing(slide)
     every = _pace(slide) if tally.pending or standing.pending else ""
     return {
@@ -120,11 +125,19 @@ def summary(slide: Slide, show: str = "") -> dict[str, Any]:
         "seen": f"{_fingerprint(tally, every)}-{standing.seen}",
         "standing": standing,
         "show": show,
-        "result": finding.of_slide(slide) if tally.fields else None,
+        "result": result,
+        "here": here,
+        "look_at": _look_at(result, slide, here),
         "chips": [("", "All", tally.total), *_chips(tally)],
         "research_use": verdict.RESEARCH_USE,
         "trained_on": verdict.TRAINED_ON,
     }
+
+
+def _look_at(result: finding.Result | None, slide: Slide, here: SmearImage | None) -> UUID | None:
+    if result is None or not result.to_look_at:
+        return None
+    return counting.first_to_look_at(slide.pk, here.pk if here else None)
 
 
 def _pace(slide: Slide) -> str:

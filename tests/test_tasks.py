@@ -14,6 +14,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings as site
 from django.core.files.base import ContentFile
+from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
@@ -22,6 +23,7 @@ from diagnosis.models import Kind, ModelVersion, Prediction, Slide
 from ml.artifact import ArtifactError
 from ml.decisions import Thresholds
 from ml.drawing import draw_field
+from ml.fields import FoundCell
 from ml.predictor import CellPrediction
 from tests.databases import at_once, connected, slow_down
 from tests.people import laboratory_of
@@ -507,6 +509,22 @@ class TestFields:
         row.refresh_from_db()
         assert row.decision == "uncertain"
         assert {cell.decision for cell in row.cells.all()} == {"uncertain"}
+
+    def test_three_thousand_cells_are_kept_and_shown(
+        self, slide, predictor, monkeypatch, client, django_assert_max_num_queries
+    ):
+        boxes = [(4 * (n % 60), 4 * (n // 60), 9, 9) for n in range(3000)]
+        found = [FoundCell(box, 0.9, box[0] == 0) for box in boxes]
+        many = SimpleNamespace(name="many", find=lambda image: found)
+        monkeypatch.setattr(tasks, "finder", lambda: many)
+        row = drawn_field(slide)
+        with django_assert_max_num_queries(80):
+            tasks.analyse([row.pk])
+        assert max(predictor.batches) < 200
+        client.force_login(slide.laboratory.members.get())
+        answer = client.get(reverse("field_cells", args=[row.image_id])).json()
+        assert (len(answer["cells"]), answer["counts"]["counted"]) == (3000, 2950)
+        assert [cell["box"] for cell in answer["cells"][:2]] == [[0, 0, 9, 9], [4, 0, 9, 9]]
 
     def test_a_worker_that_lost_its_claim_leaves_no_cells(self, slide, predictor):
         row = drawn_field(slide)

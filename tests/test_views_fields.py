@@ -178,6 +178,23 @@ def test_the_slide_s_page_leads_to_the_field(ada, reading):
     assert reverse("image_review", args=[reading.image_id]) not in page
 
 
+def test_the_verdict_leads_from_field_to_field_with_cells_to_look_at(ada, slide, reading):
+    read_field(slide, "uninfected", "edge")
+    last = read_field(slide, "uninfected", "uncertain")
+    first, then = (reverse("field", args=[row.image_id]) for row in (reading, last))
+    page = ada.get(reverse("slide", args=[slide.pk]))
+    assert page.context["look_at"] == reading.image_id
+    assert "Look at these cells" in page.text
+    here = ada.get(cells_url(reading)).json()["verdict_html"]
+    assert f'href="{then}"' in here
+    assert "Next field" in here
+    assert f'href="{first}"' in ada.get(cells_url(last)).json()["verdict_html"]
+    for cell in reading.cells.filter(number__in=(1, 3)):
+        answer = said(ada, reading, cell=cell.pk, label="uninfected").json()
+    assert f'href="{then}"' in answer["verdict_html"]
+    assert "Next field" not in ada.get(cells_url(last)).json()["verdict_html"]
+
+
 def test_a_page_of_many_fields_asks_no_more_of_the_database(
     ada, slide, reading, django_assert_max_num_queries
 ):

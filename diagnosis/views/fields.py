@@ -141,7 +141,7 @@ def _answer(request: Asked, image: SmearImage) -> HttpResponse:
     if prediction is None:
         return _refused("This image is not read as a whole field.", 404)
     found = of_predictions([prediction]).get(prediction.pk, Found())
-    context = gallery.summary(image.slide) | {"slide": image.slide}
+    context = gallery.summary(image.slide, here=image) | {"slide": image.slide}
     return JsonResponse(
         {
             "image": {
