@@ -4,10 +4,11 @@ One plot says one thing; blue is the model, orange what to look at (Okabe & Ito 
 by every kind of colour vision), grey what to compare with.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ml.decisions import LABEL_THRESHOLD, PARASITIZED, UNINFECTED
 from ml.metrics import BINS, bin_of
+
+if TYPE_CHECKING:
+    from ml.field_evaluation import Curve
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8A8F98", "#1F2933"
 FEW_CELLS = 30
@@ -154,6 +158,25 @@ def plot_reliability(path: Path, probability: ArrayLike, truth: ArrayLike) -> No
         bottom.set(xlabel="P(parasitized)", ylabel="Cells", yscale="log", ylim=(0.7, None))
         bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         bottom.grid(visible=False, axis="x")
+
+
+def plot_free_response(path: Path, curves: Mapping[str, "Curve"], limit: float = 0.5) -> None:
+    """Sensitivity against the false positives in a field; marked where they reach the limit."""
+    with _saved(path, 6.4, 4.4) as figure:
+        axes = figure.add_subplot(title="Parasitized cells found in whole fields")
+        axes.set(xlabel="False positives in a field", ylabel="Sensitivity")
+        axes.set(xlim=(0, 4 * limit), ylim=(-0.01, 1.01))
+        if not curves:
+            _say(axes, "Not defined:\nno cell is parasitized")
+            return
+        axes.axvline(limit, color=GREY, linestyle=":", linewidth=1.5)
+        styles = ("-", "--", "-.", ":")
+        for (name, curve), style in zip(curves.items(), itertools.cycle(styles), strict=False):
+            label = f"{name}: {curve.at(limit):.3f} at {limit:g}"
+            ends = [0, *curve.false_positives], [0, *curve.sensitivity]
+            axes.step(*ends, where="post", color=BLUE, linestyle=style, label=label)
+            axes.plot(limit, curve.at(limit), "o", color=ORANGE, markersize=8)
+        axes.legend(loc="lower right")
 
 
 def plot_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
