@@ -2,6 +2,7 @@
 # make test   everything the tests need, then linters and tests
 # make lint   the linters alone
 # make bench  the history page over 100,000 predictions; benchmarks/README.md has more
+# make soak   what takes long: 10,000 bad files (make soak FILES=1000)
 # make install, make install-all   only install: what the site needs; what training and tests need
 
 BIN := .venv/bin
@@ -9,7 +10,7 @@ BIN := .venv/bin
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
 
-.PHONY: run test lint bench install install-all servers
+.PHONY: run test lint bench soak install install-all servers
 
 run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
@@ -25,6 +26,9 @@ lint: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.history
+
+soak: .venv/dev.stamp servers
+	$(BIN)/python -m tests.bad_input $(FILES)
 
 install: .venv/serve.stamp
 

@@ -1,18 +1,28 @@
 """What is said of a request that no view came to see."""
 
+from contextlib import suppress
+
 from django.conf import settings
 from django.core.exceptions import TooManyFilesSent
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.template.loader import render_to_string
 
 from diagnosis.views.guard import wants_json
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    _drain(request)
     sentence = _sentence(exception)
     if wants_json(request):
         return JsonResponse({"error": sentence}, status=400)
     return HttpResponse(render_to_string("400.html", {"sentence": sentence}), status=400)
+
+
+def _drain(request: HttpRequest) -> None:
+    """Whoever is still sending when the connection ends never sees the answer."""
+    with suppress(UnreadablePostError):
+        while request.read(65_536):
+            pass
 
 
 def _sentence(exception: Exception) -> str:

@@ -53,13 +53,11 @@ class Visitor:
 
     def post(self, path: str, fields: dict[str, Any]) -> Answer:
         """As the page's own script does."""
-        return self._ask(
-            urllib.request.Request(
-                self.site.url + path,
-                data=encode_multipart(BOUNDARY, fields),
-                headers=self.headers | {"Content-Type": MULTIPART_CONTENT},
-            )
-        )
+        return self.send(path, encode_multipart(BOUNDARY, fields))
+
+    def send(self, path: str, body: bytes, kind: str = MULTIPART_CONTENT) -> Answer:
+        headers = self.headers | {"Content-Type": kind}
+        return self._ask(urllib.request.Request(self.site.url + path, body, headers))
 
     @property
     def headers(self) -> dict[str, str]:
