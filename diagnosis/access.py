@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 
 from .models import Laboratory, Membership, ModelVersion, Role, Slide, SmearImage
@@ -30,15 +30,17 @@ def memberships_of(user: Visitor) -> QuerySet[Membership]:
 
 
 def laboratories_for(user: Visitor) -> QuerySet[Laboratory]:
-    return Laboratory.objects.filter(pk__in=_laboratory_ids(user))
+    return Laboratory.objects.filter(pk__in=memberships_of(user).values("laboratory"))
 
 
 def slides_for(user: Visitor) -> QuerySet[Slide]:
-    return Slide.objects.filter(laboratory__in=_laboratory_ids(user))
+    return Slide.objects.filter(laboratory__in=_laboratory_ids(user), deleted_at=None)
 
 
 def images_for(user: Visitor) -> QuerySet[SmearImage]:
-    return SmearImage.objects.filter(slide__laboratory__in=_laboratory_ids(user))
+    return SmearImage.objects.filter(
+        slide__laboratory__in=_laboratory_ids(user), slide__deleted_at=None
+    )
 
 
 def get_slide(user: Visitor, id: UUID | str) -> Slide:
@@ -65,6 +67,20 @@ def get_image_to_review(user: Visitor, id: UUID | str) -> SmearImage:
     if not may_review(user, image.slide):
         raise PermissionDenied
     return image
+
+
+def may_delete(user: Visitor, slide: Slide) -> bool:
+    """Administrators, and whoever made the slide."""
+    mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
+    return mine.filter(Q(role=Role.ADMINISTRATOR) | Q(user=slide.created_by_id)).exists()
+
+
+def get_slide_to_delete(user: Visitor, id: UUID | str) -> Slide:
+    """Http404 for outsiders; PermissionDenied for other members."""
+    slide = get_slide(user, id)
+    if not may_delete(user, slide):
+        raise PermissionDenied
+    return slide
 
 
 def get_laboratory(

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from .models import (
     CellReview,
+    Event,
     Invitation,
     Laboratory,
     Membership,
@@ -108,6 +109,15 @@ class CellReviewAdmin(ReadOnly):
     list_select_related = ("cell__image", "reviewer")
     list_filter = ("label", "is_standing")
     search_fields = ("=id", "cell__image__slide__code")
+    show_full_result_count = False
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnly):
+    list_display = ("at", "who", "action", "kind", "name", "laboratory")
+    list_select_related = ("laboratory",)
+    list_filter = ("action", "kind")
+    search_fields = ("who", "name", "=subject")
     show_full_result_count = False
 
 

@@ -10,10 +10,11 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
-from . import current, intake, registry, tasks, verdict
+from . import audit, current, intake, registry, tasks, verdict
 from .models import (
     PENDING_STATES,
     READ_STATES,
+    Action,
     ModelVersion,
     Prediction,
     Slide,
@@ -90,6 +91,8 @@ def analyse_again(slide: Slide) -> int:
     with transaction.atomic():
         current.lock([slide.pk])  # of two clicks, the later sees what the first did
         rows = list(outdated(slide, version).only("pk", "image_id", "state"))
+        if rows:
+            audit.note(Action.READ_AGAIN, slide, version=(None, version.name))
         ids = _queue(slide, version, rows)
         verdict.recount([slide.pk])
         transaction.on_commit(partial(tasks.send, ids), robust=True)
@@ -106,6 +109,7 @@ def read_as(image: SmearImage, kind: str) -> bool:
         current.lock([slide.pk])
         if not slide.images.filter(pk=image.pk).exclude(kind=kind).update(kind=kind):
             return False
+        audit.note(Action.CHANGED, image, kind=(image.kind, kind))
         rows = list(outdated(slide, version).filter(image=image).only("pk", "image_id", "state"))
         ids = _queue(slide, version, rows)
         verdict.recount([slide.pk])

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import F, Max, Prefetch, Q, QuerySet
 from django.utils import timezone
 
-from . import counting, current, opinions, verdict
-from .models import Cell, CellOpinion, CellReview, Kind, Prediction, SmearImage
+from . import audit, counting, current, opinions, verdict
+from .models import Action, Cell, CellOpinion, CellReview, Kind, Prediction, SmearImage
 
 LEAST_SIDE = 4
 MOST_ADDED = 5_000
@@ -61,13 +61,17 @@ def say(image: SmearImage, user: User, id: Any, label: str) -> None:
     current.lock([image.slide_id])
     cell = get(image, id)
     mine = cell.reviews.filter(reviewer=user, is_standing=True)
-    if label and mine.filter(label=label).exists():
+    before = mine.first()
+    if (before.label if before else "") == label:
         return  # a double click
     now = timezone.now()
     mine.update(is_standing=False, **({} if label else {"withdrawn_at": now}))
     if label:
         cell.reviews.create(reviewer=user, label=label)
     _settle(image, cell)
+    cell.image = image
+    said = before.label if before else None
+    audit.note(Action.REVIEWED, cell, label=(said, label or None))
 
 
 @transaction.atomic
@@ -88,6 +92,7 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
     cell = image.cells.create(number=last + 1, x=x, y=y, width=width, height=height, is_cut=cut)
     cell.reviews.create(reviewer=user, label=label)
     _settle(image, cell)
+    audit.note(Action.MADE, cell, label=(None, label), box=(None, [x, y, width, height]))
     return cell
 
 

@@ -6,9 +6,9 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.html import format_html
 
-from . import access
+from . import access, audit
 from .history import RESULTS, STATUSES
-from .models import Laboratory, Opinion, Slide, Stain
+from .models import Action, Laboratory, Opinion, Slide, Stain
 
 
 class ImagesInput(forms.ClearableFileInput):
@@ -56,7 +56,9 @@ class SlideForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         laboratory = cleaned.get("laboratory") or self._only_laboratory()
-        twins = Slide.objects.filter(laboratory=laboratory, code=cleaned.get("code"))
+        twins = Slide.objects.filter(
+            laboratory=laboratory, code=cleaned.get("code"), deleted_at=None
+        )
         if laboratory and (twin := twins.first()):
             self.add_error("code", _exists(twin))
         return cleaned
@@ -65,7 +67,9 @@ class SlideForm(forms.ModelForm):
         """The slide, or nothing and an error where another one took its code meanwhile."""
         try:
             with transaction.atomic():
-                return self.save()
+                slide: Slide = self.save()
+                audit.note(Action.MADE, slide)
+                return slide
         except IntegrityError:
             self.add_error("code", "A slide with this code exists already.")
             return None

@@ -20,10 +20,11 @@ from ml import sandbox
 from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
-from . import current, registry, tasks, verdict
+from . import audit, current, registry, tasks, verdict
 from .counting import Found
 from .models import (
     READ_STATES,
+    Action,
     Cell,
     Decision,
     Kind,
@@ -116,7 +117,11 @@ class Upload:
             SmearImage.objects.bulk_create(images, ignore_conflicts=True)
             rows = self.slide.images.filter(sha256__in=list(self.new))
             self.rows = {row.sha256: row for row in rows}
-            ids = self._write_predictions([i for i in self.new.values() if self._is_mine(i)])
+            mine = [image for image in self.new.values() if self._is_mine(image)]
+            ids = self._write_predictions(mine)
+            if mine:
+                names = [image.name for image in mine]
+                audit.note(Action.UPLOADED, self.slide, images=(None, names))
             transaction.on_commit(partial(tasks.send, ids), robust=True)
 
     def _is_mine(self, image: SmearImage) -> bool:
@@ -136,6 +141,7 @@ class Upload:
         found = Prediction.objects.filter(
             image__sha256__in=[image.sha256 for image in images],
             slide__laboratory=self.slide.laboratory_id,
+            slide__deleted_at=None,
             is_current=True,
         ).exclude(slide=self.slide)
         for row in found.select_related("image", "slide", "band").order_by("pk"):

@@ -41,7 +41,9 @@ def slide_name(image: SmearImage) -> str:
 
 
 def _agreed() -> Iterator[SmearImage]:
-    found = SmearImage.objects.filter(kind=Kind.CELL, reviewed__in=Label.values)
+    found = SmearImage.objects.filter(
+        kind=Kind.CELL, reviewed__in=Label.values, slide__deleted_at=None
+    )
     ordered = found.select_related("slide").order_by("sha256", "slide_id").iterator()
     for _, same in groupby(ordered, key=lambda image: image.sha256):
         twins = list(same)

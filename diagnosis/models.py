@@ -36,6 +36,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q, Value
@@ -152,6 +153,9 @@ class Slide(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="slides"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(
+        null=True, editable=False, help_text="Nobody sees it any more; see `deletion`."
+    )
     # How its images came out, kept by `verdict.recount` so that history can be searched by it.
     parasitized = models.PositiveIntegerField(default=0, editable=False)
     uninfected = models.PositiveIntegerField(default=0, editable=False)
@@ -181,9 +185,19 @@ class Slide(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
-            models.UniqueConstraint(fields=["laboratory", "code"], name="one_slide_per_code"),
+            models.UniqueConstraint(
+                fields=["laboratory", "code"],
+                condition=Q(deleted_at=None),
+                name="one_slide_per_code",
+            ),
         ]
-        indexes = [models.Index(fields=["laboratory", "-created_at", "-id"], name="slide_history")]
+        indexes = [
+            models.Index(
+                fields=["laboratory", "-created_at", "-id"],
+                condition=Q(deleted_at=None),
+                name="slide_history",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.code
@@ -584,6 +598,57 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reviewer}: {self.get_label_display()}"
+
+
+class Action(models.TextChoices):
+    SAW = "saw", "Saw"
+    MADE = "made", "Made"
+    UPLOADED = "uploaded", "Uploaded to"
+    REVIEWED = "reviewed", "Reviewed"
+    CHANGED = "changed", "Changed"
+    READ_AGAIN = "read-again", "Had read again"
+    EXPORTED = "exported", "Exported"
+    DELETED = "deleted", "Deleted"
+    RESTORED = "restored", "Restored"
+    PURGED = "purged", "Purged"
+
+
+class Event(models.Model):
+    """Somebody did something; written once by `audit`, never edited. It outlives what it names."""
+
+    laboratory = models.ForeignKey(
+        Laboratory,
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="events",
+        help_text="Whose matter it was.",
+    )
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, db_index=False, related_name="+"
+    )
+    who = models.CharField(
+        max_length=150, default=COMMAND_LINE, help_text="Their name then; accounts may be closed."
+    )
+    token = models.CharField(max_length=60, blank=True, help_text="Of the program that did it.")
+    action = models.CharField(max_length=12, choices=Action)
+    kind = models.CharField(max_length=20, help_text="Of the thing: the name of its model.")
+    subject = models.CharField(max_length=64, help_text="The thing's id.")
+    name = models.CharField(max_length=250, help_text="What it was called then.")
+    changes = models.JSONField(
+        default=dict, encoder=DjangoJSONEncoder, help_text="By field: the old value, the new one."
+    )
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        indexes = [
+            models.Index(fields=["laboratory", "-at", "-id"], name="event_of_laboratory"),
+            models.Index(fields=["by", "subject", "-at"], name="event_of_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.get_action_display().lower()} {self.name}"
 
 
 class Token(models.Model):

@@ -15,7 +15,8 @@ from ml import artifact
 from ml.artifact import ArtifactError
 from ml.decisions import Thresholds
 
-from .models import COMMAND_LINE, Activation, Band, ModelVersion
+from . import audit
+from .models import COMMAND_LINE, Action, Activation, Band, Laboratory, ModelVersion
 
 Done = TypeVar("Done", Activation, Band)
 FIRST = "The first model of this installation."
@@ -87,12 +88,19 @@ def activate(version: ModelVersion, reason: str = "", by: User | None = None) ->
     ModelVersion.objects.filter(is_active=True).update(is_active=False)
     ModelVersion.objects.filter(pk=version.pk).update(is_active=True)
     Activation.objects.create(version=version, replaced=before, reason=reason, **_signed(by))
+    _note(version, active=(before.name if before else None, version.name))
     return True
 
 
 def _activated(version: ModelVersion, reason: str) -> ModelVersion:
     activate(version, reason)
     return version
+
+
+def _note(version: ModelVersion, **changes: tuple[Any, Any]) -> None:
+    """It reads the images of all laboratories."""
+    everybody = Laboratory.objects.values_list("pk", flat=True)
+    audit.note_for(everybody, Action.CHANGED, version, **changes)
 
 
 def _signed(by: User | None) -> dict[str, Any]:
@@ -139,6 +147,9 @@ def set_band(
         return False
     low, high = (thresholds.low, thresholds.high) if thresholds else (None, None)
     version.bands.create(low=low, high=high, reason=reason, **_signed(by))
+    former = current.thresholds if current else None
+    old = (former.low, former.high) if former else (None, None)
+    _note(version, low=(old[0], low), high=(old[1], high))
     return True
 
 

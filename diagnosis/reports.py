@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
@@ -34,15 +35,19 @@ ROWS_IN_MEMORY = 500
 
 def csv_response(slides: QuerySet[Slide], filename: str) -> StreamingHttpResponse:
     """`filename` is without an ending."""
-    response = StreamingHttpResponse(csv_lines(slides), content_type="text/csv; charset=utf-8")
+    return streamed(csv_lines(slides), filename)
+
+
+def streamed(lines: Iterator[str], filename: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{_plain(filename)}.csv"'
     response["Cache-Control"] = "private, no-store"
     return response
 
 
 def csv_lines(slides: QuerySet[Slide]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
+    out = writer()
+    yield out.writerow(COLUMNS)
     found = Prediction.objects.filter(slide__in=slides.order_by().values("pk"), is_current=True)
     found = found.select_related("image__uploaded_by", "slide", "model")
     found = found.prefetch_related(reviews.with_reviews())
@@ -52,7 +57,7 @@ def csv_lines(slides: QuerySet[Slide]) -> Iterator[str]:
         cells = counting.of_predictions(chunk)
         for prediction in chunk:
             row = _row(prediction, cells.get(prediction.pk))
-            yield writer.writerow([_harmless(value) for value in row])
+            yield out.writerow([harmless(value) for value in row])
 
 
 def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
@@ -74,10 +79,10 @@ def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
         prediction.model.name,
         image.reviewed,
         "; ".join(_words(review) for review in said),
-        _time(said[-1].created_at if said else None),
+        time(said[-1].created_at if said else None),
         image.uploaded_by.get_username() if image.uploaded_by else "",
-        _time(image.created_at),
-        _time(prediction.finished_at),
+        time(image.created_at),
+        time(prediction.finished_at),
         NOTICE,
     )
 
@@ -88,17 +93,21 @@ def _words(review: Review) -> str:
     return f"{who}: {review.get_label_display().lower()}{note}"
 
 
-def _time(moment: datetime | None) -> str:
+def time(moment: datetime | None) -> str:
     return timezone.localtime(moment).isoformat(timespec="seconds") if moment else ""
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A file called "=cmd|..." must stay a text in a spreadsheet."""
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
 
 
 def _plain(filename: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in filename)
+
+
+def writer() -> Any:
+    return csv.writer(_Echo())
 
 
 class _Echo:

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
-from . import current, opinions, verdict
-from .models import READ_STATES, Kind, Prediction, Review, SmearImage
+from . import audit, current, opinions, verdict
+from .models import READ_STATES, Action, Kind, Prediction, Review, SmearImage
 
 
 class NothingToReview(ValueError):
@@ -36,6 +36,8 @@ def say(
         image=locked, prediction=prediction, reviewer=user, label=label, comment=comment
     )
     _settle(locked)
+    said = (before.label, before.comment) if before else (None, "")
+    audit.note(Action.REVIEWED, image, label=(said[0], label), comment=(said[1], comment))
     return review
 
 
@@ -44,10 +46,13 @@ def take_back(image: SmearImage, user: User) -> bool:
     """Nothing of this person stands any more. False: nothing did."""
     locked = _locked(image)
     mine = _standing(locked).filter(reviewer=user)
-    withdrawn = mine.update(is_standing=False, withdrawn_at=timezone.now())
-    if withdrawn:
-        _settle(locked)
-    return bool(withdrawn)
+    before = mine.first()
+    if before is None:
+        return False
+    mine.update(is_standing=False, withdrawn_at=timezone.now())
+    _settle(locked)
+    audit.note(Action.REVIEWED, image, label=(before.label, None))
+    return True
 
 
 def with_reviews() -> Prefetch:

@@ -12,7 +12,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from .models import Invitation, Laboratory, Membership, Role
+from . import audit
+from .models import Action, Invitation, Laboratory, Membership, Role
 
 
 class RosterError(ValueError):
@@ -37,7 +38,16 @@ def open_laboratory(user: User, name: str = "") -> Laboratory:
     """A laboratory of one's own, with oneself as its administrator."""
     laboratory = Laboratory.objects.create(name=name or f"{user.get_username()[:100]}'s laboratory")
     Membership.objects.create(laboratory=laboratory, user=user, role=Role.ADMINISTRATOR)
+    audit.note(Action.MADE, laboratory)
     return laboratory
+
+
+@transaction.atomic
+def rename(laboratory: Laboratory, name: str) -> None:
+    before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).name
+    laboratory.name = name
+    laboratory.save(update_fields=["name"])
+    audit.note(Action.CHANGED, laboratory, name=(before, name))
 
 
 def accept(invitation: Invitation, user: User) -> Membership:
@@ -51,15 +61,20 @@ def accept(invitation: Invitation, user: User) -> Membership:
         ).update(accepted_by=user)
         if not taken:
             raise RosterError(INVITATION_IS_OVER)
-        return invitation.laboratory.memberships.create(user=user, role=invitation.role)
+        member = invitation.laboratory.memberships.create(user=user, role=invitation.role)
+        audit.note(Action.MADE, member, role=(None, member.role))
+        return member
 
 
 def change_role(membership: Membership, role: str) -> None:
     with _held(membership.laboratory):
         if role != Role.ADMINISTRATOR:
             _step_down(membership)
-        if not Membership.objects.filter(pk=membership.pk).update(role=role):
+        before = Membership.objects.filter(pk=membership.pk).first()
+        if before is None:
             raise RosterError(NO_LONGER_A_MEMBER)
+        Membership.objects.filter(pk=membership.pk).update(role=role)
+        audit.note(Action.CHANGED, membership, role=(before.role, role))
 
 
 def hand_over(giver: Membership, heir: Membership) -> None:
@@ -72,7 +87,8 @@ def hand_over(giver: Membership, heir: Membership) -> None:
 def remove(membership: Membership) -> None:
     with _held(membership.laboratory):
         _step_down(membership)
-        Membership.objects.filter(pk=membership.pk).delete()
+        if Membership.objects.filter(pk=membership.pk).delete()[0]:
+            audit.note(Action.DELETED, membership, role=(membership.role, None))
 
 
 def leave(membership: Membership) -> None:

@@ -12,7 +12,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from .models import Token
+from . import audit
+from .models import Action, Token
 
 PREFIX = "mlw_"
 SHOWN = len(PREFIX) + 6
@@ -33,13 +34,26 @@ def new(user: User, name: str) -> tuple[Token, str]:
     values = {"name": name, "digest": digest(text), "start": text[:SHOWN]}
     try:
         with transaction.atomic():
-            return user.tokens.create(**values), text
+            token = user.tokens.create(**values)
+            _note(Action.MADE, token)
+            return token, text
     except IntegrityError:
         raise Refused("You have a token of this name already.") from None
 
 
 def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
+
+
+@transaction.atomic
+def revoke(token: Token) -> None:
+    _note(Action.DELETED, token)
+    token.delete()
+
+
+def _note(action: Action, token: Token) -> None:
+    """It is a matter of all laboratories that it opens."""
+    audit.note_for(token.user.memberships.values_list("laboratory_id", flat=True), action, token)
 
 
 def find(text: str) -> Token | None:

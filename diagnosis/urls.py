@@ -11,6 +11,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/images/", slides.slide_images, name="slide_images"),
     path("slides/<uuid:pk>/results/", slides.slide_results, name="slide_results"),
     path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),
+    path("slides/<uuid:pk>/delete/", slides.slide_delete, name="slide_delete"),
     path("slides/<uuid:pk>.csv", slides.slide_csv, name="slide_csv"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),

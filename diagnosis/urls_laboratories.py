@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import invitations, laboratories, members
+from .views import audit, invitations, laboratories, members
 
 urlpatterns = [
     path("laboratories/", laboratories.laboratories, name="laboratories"),
@@ -24,6 +24,14 @@ urlpatterns = [
         "laboratories/<uuid:pk>/members/<int:member>/reset-password/",
         members.reset_password,
         name="member_reset",
+    ),
+    path("laboratories/<uuid:pk>/audit/", audit.events, name="laboratory_audit"),
+    path("laboratories/<uuid:pk>/audit.csv", audit.events_csv, name="laboratory_audit_csv"),
+    path("laboratories/<uuid:pk>/deleted/", audit.deleted_slides, name="laboratory_deleted"),
+    path(
+        "laboratories/<uuid:pk>/deleted/<uuid:slide>/restore/",
+        audit.slide_restore,
+        name="slide_restore",
     ),
     path("invitations/<str:token>/", invitations.invitation, name="invitation"),
 ]

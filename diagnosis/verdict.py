@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count
 
-from . import finding
-from .models import READ_STATES, Decision, Finding, Kind, Prediction, Slide, State
+from . import audit, finding
+from .models import READ_STATES, Action, Decision, Finding, Kind, Prediction, Slide, State
 
 RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
 TRAINED_ON = "Trained on P. falciparum."
@@ -170,6 +170,18 @@ def recount(slide_ids: Collection[UUID]) -> None:
     counted = {pk: replace(of, **_of_fields(results.get(pk))) for pk, of in counted.items()}
     changed = [slide for slide in slides if _take_over(slide, counted[slide.pk])]
     Slide.objects.bulk_update(changed, COUNTS, batch_size=CHANGED_AT_ONCE)
+
+
+@transaction.atomic
+def set_basis(slide: Slide, red_cells_per_microlitre: int | None) -> None:
+    """The red cell count by which parasites per µL are worked out; without one it is assumed."""
+    row = Slide.objects.select_for_update(no_key=True).get(pk=slide.pk)
+    before = row.red_cells_per_microlitre
+    row.red_cells_per_microlitre = red_cells_per_microlitre
+    row.save(update_fields=["red_cells_per_microlitre"])
+    recount([slide.pk])
+    changed = (before, red_cells_per_microlitre)
+    audit.note(Action.CHANGED, row, red_cells_per_microlitre=changed)
 
 
 def _of_fields(result: finding.Result | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.db.models import Model
 from django.http import Http404, HttpResponse
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from diagnosis import access
 from diagnosis.models import Role
@@ -201,6 +202,12 @@ def of_slide(**more: Any) -> Row:
     return Row(MEMBERS, parts=("slide",), **more)
 
 
+def of_uploaders(**more: Any) -> Row:
+    """Of what one of them made."""
+    refused = dict.fromkeys(("technician", "clinician", "reviewer"), NOT_ALLOWED)
+    return Row(("uploader", "administrator"), parts=("slide",), others=refused, **more)
+
+
 def of_image(**more: Any) -> Row:
     return Row(MEMBERS, parts=("image",), **more)
 
@@ -248,6 +255,7 @@ TABLE = {
     "slide_results": of_slide(),
     "slide_again": of_slide(opens=302, method="post"),
     "slide_csv": of_slide(),
+    "slide_delete": of_uploaders(opens=302, method="post"),
     "slide_basis": of_slide(opens=302, method="post"),
     "field": of_field(),
     "field_cells": of_field(),
@@ -272,6 +280,10 @@ TABLE = {
     "member_role": of_administrators("member", data={"role": "reviewer"}),
     "member_remove": of_administrators("member"),
     "member_reset": of_administrators("member", opens=200),
+    "laboratory_audit": of_administrators(opens=200, method="get"),
+    "laboratory_audit_csv": of_administrators(opens=200, method="get"),
+    "laboratory_deleted": of_administrators(opens=200, method="get"),
+    "slide_restore": of_administrators("deleted slide"),
     # Whoever holds the link may read it; a member is led to the laboratory.
     "invitation": Row(
         (*OUTSIDERS, *ANONYMOUS), parts=("token",), others=dict.fromkeys(MEMBERS, 302)
@@ -318,6 +330,7 @@ TABLE = {
     "api_slides": signed_in_only(),
     "api_slides, a new one": signed_in_only(400, method="post"),
     "api_slide": of_slide(),
+    "api_slide, to delete": of_uploaders(opens=204, method="delete"),
     "api_slide_images": of_slide(),
     "api_slide_images, to upload": of_slide(opens=415, method="post"),
     "api_slide_again": of_slide(method="post"),
@@ -399,6 +412,7 @@ def place(laboratory):
     invitation = laboratory.invitations.create(invited_by=people["administrator"])
     parts = {
         "slide": slide.pk,
+        "deleted slide": new_slide(laboratory, deleted_at=timezone.now()).pk,
         "image": image.pk,
         "field": field.pk,
         "cell": field.cells.get().pk,

@@ -5,7 +5,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from .. import access, cells, gallery, intake, reviews
+from .. import access, audit, cells, gallery, intake, reviews
 from ..models import SmearImage
 from . import serializers
 from .base import Asked, View
@@ -16,7 +16,9 @@ class Image(View):
         summary="An image with its prediction and reviews", responses=serializers.ImageOut
     )
     def get(self, request: Asked, pk: str) -> Response:
-        return shown(request, access.get_image(request.user, pk))
+        image = access.get_image(request.user, pk)
+        audit.saw([image.slide])
+        return shown(request, image)
 
 
 def shown(request: Asked, image: SmearImage) -> Response:
@@ -30,6 +32,7 @@ class Photo(View):
     )
     def get(self, request: Asked, pk: str) -> HttpResponseBase:
         image = access.get_image(request.user, pk)
+        audit.saw([image.slide])
         try:
             return FileResponse(image.file.open(), content_type="image/png")
         except FileNotFoundError:
@@ -73,6 +76,7 @@ class Cells(View):
     )
     def get(self, request: Asked, pk: str) -> Response:
         image = access.get_image(request.user, pk)
+        audit.saw([image.slide])
         pages, found = self.paged(cells.of_image(image))
         return pages.get_paginated_response(serializers.CellOut(found, many=True).data)
 

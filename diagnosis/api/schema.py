@@ -60,6 +60,10 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
         found["400"] = "What was sent is not understood."
     if "requestBody" in operation:
         found["415"] = "It was sent in another form than JSON or multipart."
+    if method == "post" and path.endswith("/images/"):
+        found["507"] = "The laboratory's storage is full."
+    if method == "delete" and path.endswith("/slides/{id}/"):
+        found["403"] = "Only administrators and whoever made the slide delete it."
     if path.endswith(REVIEWS):
         found["403"] = "Your role does not review."
     if path.endswith(REVIEWS) and "/cells/" not in path:

@@ -12,8 +12,20 @@ from rest_framework import status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
-from .. import access, again, finding, gallery, history, intake, limits, reports, verdict
-from ..models import Slide
+from .. import (
+    access,
+    again,
+    audit,
+    deletion,
+    finding,
+    gallery,
+    history,
+    intake,
+    limits,
+    reports,
+    verdict,
+)
+from ..models import Action, Slide
 from . import serializers
 from .base import Asked, View
 
@@ -41,6 +53,7 @@ class Slides(View):
         query = serializers.HistoryQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         slides = access.slides_for(request.user).select_related("created_by")
+        audit.saw(access.laboratories_for(request.user))
         pages, found = self.paged(history.search(slides, **query.validated_data))
         return pages.get_paginated_response(shown(request, found))
 
@@ -63,13 +76,15 @@ def _made(user: User, values: dict[str, Any]) -> Slide | None:
     """Nothing where another slide has its code."""
     try:
         with transaction.atomic():
-            return Slide.objects.create(created_by=user, **values)
+            slide = Slide.objects.create(created_by=user, **values)
+            audit.note(Action.MADE, slide)
+            return slide
     except IntegrityError:
         return None
 
 
 def _twin(values: dict[str, Any]) -> dict[str, Any]:
-    twin = Slide.objects.get(laboratory=values["laboratory"], code=values["code"])
+    twin = Slide.objects.get(laboratory=values["laboratory"], code=values["code"], deleted_at=None)
     return {"detail": "A slide with this code exists already.", "slide": twin.pk}
 
 
@@ -89,8 +104,14 @@ class OneSlide(View):
     )
     def get(self, request: Asked, pk: str) -> Response:
         slide: Any = access.get_slide(request.user, pk)
+        audit.saw([slide])
         slide.tally, slide.result = verdict.tally(slide), finding.of_slide(slide)
         return Response(serializers.OneSlideOut(slide, context={"request": request}).data)
+
+    @extend_schema(summary="Delete a slide; an administrator can restore it for 30 days")
+    def delete(self, request: Asked, pk: str) -> Response:
+        deletion.delete(access.get_slide_to_delete(request.user, pk))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class SlideImages(View):
@@ -103,6 +124,7 @@ class SlideImages(View):
     )
     def get(self, request: Asked, pk: str) -> Response:
         slide = access.get_slide(request.user, pk)
+        audit.saw([slide])
         query = serializers.ImagesQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         chosen = {"show": "", **query.validated_data}
@@ -146,4 +168,5 @@ class SlideCsv(View):
     def get(self, request: Asked, pk: str) -> HttpResponseBase:
         slide = access.get_slide(request.user, pk)
         found = access.slides_for(request.user).filter(pk=slide.pk)
+        audit.note(Action.EXPORTED, slide)
         return reports.csv_response(found, slide.code)

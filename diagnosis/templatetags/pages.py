@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import gallery, heatmap
+from .. import gallery, heatmap, trail
 from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
 
@@ -38,6 +38,8 @@ def badge(status: str) -> SafeString:
 register.simple_tag(gallery.status, name="status")
 register.simple_tag(gallery.answer, name="answer")
 register.filter("is_read", gallery.is_read)
+register.filter("kind_of_event", trail.kind)
+register.filter("changes_of_event", trail.changes)
 
 
 @register.filter

@@ -13,7 +13,7 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from .. import access, again, cells, crops, gallery, heatmap, registry
+from .. import access, again, audit, cells, crops, gallery, heatmap, registry
 from ..counting import Found, counts_as, of_predictions
 from ..models import Cell, Kind, Prediction, SmearImage
 from .guard import Asked, signed_in
@@ -30,6 +30,7 @@ def field(request: Asked, pk: UUID) -> HttpResponse:
     prediction = _reading(image)
     if prediction is None:
         return redirect("slide", image.slide_id)
+    audit.saw([image.slide])
     context = {
         "image": image,
         "slide": image.slide,

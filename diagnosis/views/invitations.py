@@ -5,9 +5,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from .. import access, roster
+from .. import access, audit, roster
 from ..forms_laboratories import InvitationForm
-from ..models import INVITATION_DAYS, Invitation, Role
+from ..models import INVITATION_DAYS, Action, Invitation, Role
 from .guard import SignedInRequest, signed_in
 from .laboratories import GET_OR_POST
 
@@ -20,7 +20,7 @@ def invite(request: SignedInRequest, pk: str) -> HttpResponse:
         request.POST, instance=Invitation(laboratory=laboratory, invited_by=request.user)
     )
     if form.is_valid():
-        form.save()
+        audit.note(Action.MADE, form.save())
         messages.success(
             request, f"The link is ready: it works once, within {INVITATION_DAYS} days."
         )
@@ -33,7 +33,9 @@ def invite(request: SignedInRequest, pk: str) -> HttpResponse:
 @require_POST
 def revoke(request: SignedInRequest, pk: str, invitation: int) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
-    get_object_or_404(laboratory.invitations.filter(accepted_by=None), pk=invitation).delete()
+    found = get_object_or_404(laboratory.invitations.filter(accepted_by=None), pk=invitation)
+    audit.note(Action.DELETED, found)
+    found.delete()
     messages.success(request, "The invitation is taken back: its link no longer works.")
     return redirect("laboratory", pk)
 

@@ -58,7 +58,7 @@ def rename(request: SignedInRequest, pk: str) -> HttpResponse:
         laboratory.refresh_from_db()
         page = _page(request, laboratory) | {"name_form": form}
         return render(request, "laboratories/laboratory.html", page, status=400)
-    form.save()
+    roster.rename(laboratory, form.cleaned_data["name"])
     messages.success(request, f"The laboratory is now called {laboratory}.")
     return redirect("laboratory", pk)
 

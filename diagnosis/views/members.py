@@ -6,9 +6,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from .. import access, passwords, roster
+from .. import access, audit, passwords, roster
 from ..forms_laboratories import RoleForm
-from ..models import Membership, Role
+from ..models import Action, Membership, Role
 from .guard import SignedInRequest, signed_in
 from .laboratories import GET_OR_POST
 
@@ -66,4 +66,5 @@ def reset_password(request: SignedInRequest, pk: str, member: int) -> HttpRespon
     if request.method == "POST":
         path = passwords.reset_path(membership.user)
         context["link"] = request.build_absolute_uri(path)
+        audit.note(Action.CHANGED, membership, password=(None, "a link to reset it"))
     return render(request, "laboratories/reset.html", context)

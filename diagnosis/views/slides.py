@@ -9,9 +9,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from ml.limits import MAX_BYTES
 
-from .. import access, again, gallery, intake, limits, registry, reports, verdict
+from .. import access, again, audit, deletion, gallery, intake, limits, registry, reports, verdict
 from ..forms import BasisForm, ImagesForm, SlideForm
-from ..models import Slide
+from ..models import Action, Slide
 from .guard import Asked, signed_in, wants_json
 
 
@@ -43,7 +43,12 @@ def _made(form: SlideForm) -> JsonResponse:
 @gzip_page
 @signed_in
 def slide(request: Asked, pk: UUID) -> HttpResponse:
-    context = _results(request, access.get_slide(request.user, pk)) | {"max_bytes": MAX_BYTES}
+    found = access.get_slide(request.user, pk)
+    audit.saw([found])
+    context = _results(request, found) | {
+        "max_bytes": MAX_BYTES,
+        "may_delete": access.may_delete(request.user, found),
+    }
     return render(request, "diagnosis/slide.html", context)
 
 
@@ -140,8 +145,7 @@ def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
     slide = access.get_slide(request.user, pk)
     form = BasisForm(request.POST, instance=slide)
     if form.is_valid():
-        Slide.objects.filter(pk=slide.pk).update(**form.cleaned_data)
-        verdict.recount([slide.pk])
+        verdict.set_basis(slide, form.cleaned_data["red_cells_per_microlitre"])
         messages.success(request, "The red cell count of this slide is kept.")
     else:
         messages.error(request, str(form.errors["red_cells_per_microlitre"][0]))
@@ -152,4 +156,21 @@ def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
 @signed_in
 def slide_csv(request: Asked, pk: UUID) -> HttpResponseBase:
     slide = access.get_slide(request.user, pk)
+    audit.note(Action.EXPORTED, slide)
     return reports.csv_response(access.slides_for(request.user).filter(pk=slide.pk), slide.code)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def slide_delete(request: Asked, pk: UUID) -> HttpResponse:
+    slide = access.get_slide_to_delete(request.user, pk)
+    if request.method != "POST":
+        context = {"slide": slide, "days": deletion.KEPT.days, "place": "history"}
+        return render(request, "diagnosis/slide_delete.html", context)
+    deletion.delete(slide)
+    messages.success(
+        request,
+        f"Slide {slide.code} is deleted. An administrator of {slide.laboratory} can restore it "
+        f"within {deletion.KEPT.days} days.",
+    )
+    return redirect("history")

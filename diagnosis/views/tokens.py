@@ -34,6 +34,6 @@ def token_list(request: Asked) -> HttpResponse:
 @signed_in
 def token_revoke(request: Asked, pk: int) -> HttpResponse:
     token = get_object_or_404(request.user.tokens, pk=pk)
-    token.delete()
+    tokens.revoke(token)
     messages.success(request, f"{token} is revoked: it no longer opens anything.")
     return redirect("tokens")

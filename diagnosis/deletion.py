@@ -1,0 +1,66 @@
+"""Slides that somebody deleted: hidden at once, kept for a while, then gone with their files."""
+
+import logging
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from . import audit
+from .models import Action, Laboratory, Slide
+
+logger = logging.getLogger(__name__)
+
+KEPT = timedelta(days=30)
+
+
+class CodeIsTaken(ValueError):
+    """The text is a sentence for people."""
+
+
+@transaction.atomic
+def delete(slide: Slide) -> None:
+    if Slide.objects.filter(pk=slide.pk, deleted_at=None).update(deleted_at=timezone.now()):
+        audit.note(Action.DELETED, slide)
+
+
+def restore(slide: Slide) -> None:
+    """Raises CodeIsTaken where another slide was given its code meanwhile."""
+    try:
+        with transaction.atomic():
+            hidden = Slide.objects.filter(pk=slide.pk).exclude(deleted_at=None)
+            if hidden.update(deleted_at=None):
+                audit.note(Action.RESTORED, slide)
+    except IntegrityError:
+        raise CodeIsTaken(
+            f"Another slide has the code {slide.code} now: delete that one first."
+        ) from None
+
+
+def deleted(laboratory: Laboratory) -> QuerySet[Slide]:
+    """Those that can be restored; `purge` may not have come yet for the others."""
+    kept = laboratory.slides.filter(deleted_at__gt=timezone.now() - KEPT)
+    return kept.order_by("-deleted_at", "-pk")
+
+
+def purge() -> int:
+    """How many slides are gone now. Slide by slide: what was done stays done if it breaks off."""
+    due = Slide.objects.filter(deleted_at__lte=timezone.now() - KEPT)
+    slides = list(due)
+    for slide in slides:
+        _purge(slide)
+    return len(slides)
+
+
+def _purge(slide: Slide) -> None:
+    """A file that stays behind names nobody and is told in the log; a row without file is worse."""
+    files = [image.file for image in slide.images.all()]
+    with transaction.atomic():
+        audit.note(Action.PURGED, slide, images=(len(files), 0))
+        slide.delete()
+    for file in files:
+        try:
+            file.storage.delete(file.name)
+        except Exception:  # each kind of storage has its own
+            logger.exception("A purged image's file could not be deleted: %s", file.name)

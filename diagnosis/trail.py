@@ -1,0 +1,67 @@
+"""The events of a laboratory as its administrators read them: in words, and as a file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+
+from . import reports
+from .models import Action, Event, Laboratory
+
+KINDS = {
+    "membership": "member",
+    "smearimage": "image",
+    "modelversion": "model",
+}
+COLUMNS = ("at", "who", "token", "action", "kind", "id", "name", "what changed")
+
+
+def events(laboratory: Laboratory, action: str = "", who: str = "") -> QuerySet[Event]:
+    """Newest first."""
+    found = laboratory.events.all()
+    if action in Action.values:
+        found = found.filter(action=action)
+    if who:
+        found = found.filter(who=who)
+    return found.order_by("-at", "-pk")
+
+
+def kind(event: Event) -> str:
+    return KINDS.get(event.kind, event.kind)
+
+
+def changes(event: Event) -> str:
+    return "; ".join(
+        f"{name.replace('_', ' ')}: {_text(old)} → {_text(new)}"
+        for name, (old, new) in event.changes.items()
+    )
+
+
+def _text(value: Any) -> str:
+    if value in (None, "", []):
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def csv_response(found: QuerySet[Event], filename: str) -> StreamingHttpResponse:
+    return reports.streamed(_lines(found), filename)
+
+
+def _lines(found: QuerySet[Event]) -> Iterator[str]:
+    out = reports.writer()
+    yield out.writerow(COLUMNS)
+    for event in found.iterator(chunk_size=reports.ROWS_IN_MEMORY):
+        row = (
+            reports.time(event.at),
+            event.who,
+            event.token,
+            event.action,
+            kind(event),
+            event.subject,
+            event.name,
+            changes(event),
+        )
+        yield out.writerow([reports.harmless(value) for value in row])
