@@ -137,7 +137,7 @@ def truth_of(cells: Sequence[dict[str, Any]], size: tuple[int, int]) -> tuple[Tr
     earlier = np.tril(overlaps(boxes, boxes) >= SAME_CELL, -1)
     once = ~(red & (earlier & parasitized).any(axis=1))
     truth = Truth(boxes[once], red[once], parasitized[once], size)
-    return truth, ~np.isin(kinds, KNOWN)[once]
+    return truth, np.isin(kinds, KNOWN, invert=True)[once]
 
 
 def compare(

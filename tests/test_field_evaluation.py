@@ -25,6 +25,8 @@ from ml.plots import plot_free_response
 from ml.predictor import CellPrediction, Predictor
 
 SIZE = (300, 300)
+CORNERS = [(200 * x + 26, 200 * y + 26) for y in range(3) for x in range(4)]
+"""Of the cells in a drawn field of 800 x 600 pixels."""
 
 
 def boxed(kind, x, y=100, side=40):
@@ -144,18 +146,14 @@ def drawn(tmp_path_factory):
     for number in range(6):
         draw_field(number, 12, 2, (800, 600)).save(folder / "images" / f"F{number}.png")
         cells = [
-            boxed("ring" if place < 2 else "red blood cell", *_corner(place), 148)
-            for place in range(12)
+            boxed("ring" if place < 2 else "red blood cell", *corner, 148)
+            for place, corner in enumerate(CORNERS)
         ]
         annotations.append({"image": f"F{number}.png", "cells": cells})
     Image.new("RGB", (800, 600), "white").save(folder / "images" / "G.png")
     annotations.append({"image": "G.png", "cells": [boxed("white blood cell", 50)]})
     (folder / "annotations.json").write_text(json.dumps(annotations))
     return folder
-
-
-def _corner(place):
-    return place % 4 * 200 + 26, place // 4 * 200 + 26
 
 
 def test_drawn_fields_are_read_as_they_were_drawn(drawn, trained_model):
