@@ -28,7 +28,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.history
 
 soak: .venv/dev.stamp servers
-	$(BIN)/python -m tests.bad_input $(FILES)
+	$(BIN)/python -m tests.soak $(FILES)
 
 install: .venv/serve.stamp
 

@@ -1,4 +1,4 @@
-"""The corpus through a running site: python -m tests.bad_input 10000 (its long form).
+"""The corpus through a running site; its long form is `make soak`.
 
 Prints what became of the files, and the highest memory of each kind of process.
 """
@@ -169,7 +169,3 @@ def main() -> None:
     }
     sys.stdout.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     sys.exit(bool(trial.tally["5xx"] or deaths or trial.wordless))
-
-
-if __name__ == "__main__":
-    main()

@@ -14,11 +14,12 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.artifact import shipped_model
-from ml.drawing import draw_cell
+from ml.drawing import draw_cell, draw_field
 from tests.servers import ROOT, Site
 from tests.test_browser import ARGUMENTS, CHROMIUM, REGISTER, sign_up
 
 FOLDER = ROOT / "diagnosis/static/diagnosis/screenshots"
+FIELDS = 6
 # Code, note, parasitized and uninfected cells.
 SLIDES = (
     ("KSM-2026-0408", "Repeat of 0391", 0, 6),
@@ -55,28 +56,45 @@ def take(browser: Browser, site: Site) -> None:
     page.locator("[data-heat]").nth(1).click()
     page.wait_for_timeout(1000)
     keep(page, "slide")
+    count(page, site.var.parent)
     page.goto("/slides/")
     page.wait_for_timeout(1000)
     keep(page, "history")
 
 
+def count(page: Page, folder: Path) -> None:
+    """A slide of whole fields, and one of these with its most suspicious cell."""
+    paths = [folder / f"field-{number}.png" for number in range(1, FIELDS + 1)]
+    for number, path in enumerate(paths, 1):
+        draw_field(number, cells=108, parasitized=number % 3, size=(1280, 960)).save(path)
+    send(page, "KSM-2026-0413", "", paths)
+    page.locator("a[href$='/field/']").first.click()
+    page.locator(".field-option").first.click()
+    page.wait_for_timeout(1500)
+    keep(page, "field")
+
+
 def upload(
     page: Page, folder: Path, seed: int, code: str, note: str, parasitized: int, uninfected: int
 ) -> None:
-    page.goto("/slides/new/")
-    page.locator("[name=code]").fill(code)
-    page.locator("[name=stain]").select_option("giemsa")
-    page.locator("[name=note]").fill(note)
     cells = [True] * parasitized + [False] * uninfected
     random.Random(seed).shuffle(cells)
     paths = []
     for number, is_parasitized in enumerate(cells, start=1):
         paths.append(folder / f"{code}-{number:02}.png")
         draw_cell(seed + number, is_parasitized).save(paths[-1])
+    send(page, code, note, paths)
+
+
+def send(page: Page, code: str, note: str, paths: list[Path]) -> None:
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill(code)
+    page.locator("[name=stain]").select_option("giemsa")
+    page.locator("[name=note]").fill(note)
     page.locator("input[type=file]").set_input_files(paths)
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/slides/*-*/")
-    page.locator(".cell:not(.waiting)").nth(len(cells) - 1).wait_for()
+    page.locator(".cell:not(.waiting)").nth(len(paths) - 1).wait_for()
 
 
 def keep(page: Page, name: str) -> None:
