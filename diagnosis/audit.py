@@ -81,9 +81,10 @@ def _event(
     action: Action, thing: Model, laboratory: UUID | None = None, changes: Changes | None = None
 ) -> Event:
     of, name = _OF[type(thing)](thing)
-    person = _person()
+    owner, person = laboratory or of, _person()
+    assert owner  # what belongs to the whole site is noted for each laboratory
     return Event(
-        laboratory_id=laboratory or of,
+        laboratory_id=owner,
         by=person,
         who=person.get_username() if person else COMMAND_LINE,
         token=_token(),

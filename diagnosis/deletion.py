@@ -61,6 +61,6 @@ def _purge(slide: Slide) -> None:
         slide.delete()
     for file in files:
         try:
-            file.storage.delete(file.name)
+            file.storage.delete(str(file.name))
         except Exception:  # each kind of storage has its own
             logger.exception("A purged image's file could not be deleted: %s", file.name)
