@@ -150,7 +150,7 @@ def compare(
     asked = truth.whole(margin) & truth.parasitized
     spared = unsure | (truth.parasitized & ~asked)
     shared = overlaps(_corners(cell.box for cell in found), truth.boxes[spared])
-    alike = (shared >= SAME).any(axis=1)
+    alike: np.ndarray = np.any(shared >= SAME, axis=1)
     boxed = dict(matched.pairs)
     hits, alarms = [], []
     for index, cell in enumerate(reading.cells):
