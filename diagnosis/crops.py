@@ -8,24 +8,18 @@ from uuid import UUID
 
 from PIL import Image
 
+from ml.boxes import Box, surroundings
+
 from .models import Cell, SmearImage
 
-MARGIN = 0.1
-"""As ml.field_reading.MARGIN: that module cannot be imported by a web process."""
 LONGEST = 256
 LARGE = 16_000_000
 """Pixels: a larger field is not kept in memory, but opened for each cell."""
 
 
-def box(cell: Cell, image: SmearImage) -> tuple[int, int, int, int]:
-    """Left, top, right, lower: the cell with a little of what is around it."""
-    dx, dy = round(MARGIN * cell.width), round(MARGIN * cell.height)
-    return (
-        max(0, cell.x - dx),
-        max(0, cell.y - dy),
-        min(image.width, cell.x + cell.width + dx),
-        min(image.height, cell.y + cell.height + dy),
-    )
+def box(cell: Cell, image: SmearImage) -> Box:
+    """Left, top, right, lower."""
+    return surroundings(cell.box, (image.width, image.height))
 
 
 def size(cell: Cell, image: SmearImage) -> tuple[int, int]:
@@ -54,7 +48,7 @@ def _opened(image: SmearImage) -> Iterator[Image.Image]:
         yield photo
 
 
-def _cut(photo: Image.Image, where: tuple[int, int, int, int]) -> bytes:
+def _cut(photo: Image.Image, where: Box) -> bytes:
     part = photo.crop(where)
     part.thumbnail((LONGEST, LONGEST))
     file = io.BytesIO()

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from ml.boxes import Box, surroundings
 from ml.decisions import REJECTED
-from ml.fields import Box, Finder, FoundCell
+from ml.fields import Finder, FoundCell
 from ml.predictor import CellPrediction, Predictor
 
-MARGIN = 0.1
-"""Around a found cell, as a share of its box's sides: as the network's cells are cut."""
 BATCH = 128
 """Cells at once: most fields hold fewer, and 3,000 would take gigabytes."""
 NO_CELLS = "No red cell was found in this field."
@@ -64,13 +63,4 @@ class FieldReader:
 
 def cut(image: Image.Image, cell: FoundCell) -> Image.Image:
     """The cell with a little of what is around it, as far as the image goes."""
-    x, y, width, height = cell.box
-    dx, dy = round(MARGIN * width), round(MARGIN * height)
-    return image.crop(
-        (
-            max(0, x - dx),
-            max(0, y - dy),
-            min(image.width, x + width + dx),
-            min(image.height, y + height + dy),
-        )
-    )
+    return image.crop(surroundings(cell.box, image.size))

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ml.artifact import ArtifactError, digest
+from ml.boxes import Box
 from ml.engines import cores
 
 FINDERS = Path(__file__).parent / "finders"
@@ -35,9 +36,6 @@ FEWEST_ACROSS = 2.5
 SEARCH_SIDE = 640
 MOST_PIXELS = 1600 * 1200
 """Of the network's input: more than 3,000 cells of its size."""
-
-Box = tuple[int, int, int, int]
-"""x, y, width, height in whole pixels of the upright image."""
 
 
 @dataclass(frozen=True)

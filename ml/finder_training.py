@@ -217,7 +217,9 @@ def targets(
     return target, weight
 
 
-def loss_of(centres: Tensor, sides: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def loss_of(
+    centres: Tensor, sides: Tensor, target: Tensor, weight: Tensor, box_weight: float
+) -> Tensor:
     """Penalty-reduced focal loss of the peaks (Law and Deng 2018) and L1 of the sides."""
     peaks = target[:, :3]
     found = torch.sigmoid(centres.float()).clamp(1e-4, 1 - 1e-4)
@@ -228,7 +230,7 @@ def loss_of(centres: Tensor, sides: Tensor, target: Tensor, weight: Tensor) -> T
     focal = -((positive + negative) * weight[:, :1]).sum() / count
     away = F.l1_loss(sides.float(), target[:, 3:], reduction="none").mean(dim=1)
     near = weight[:, 1] * weight[:, 0]
-    return focal + FinderConfig.box_weight * (away * near).sum() / near.sum().clamp(min=1)
+    return focal + box_weight * (away * near).sum() / near.sum().clamp(min=1)
 
 
 def train_finder(
@@ -265,7 +267,7 @@ def train_finder(
     for step, (batch, target, weight) in enumerate(batches, 1):
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             centres, sides = network(batch.to(memory_format=torch.channels_last))
-        loss = loss_of(centres, sides, target, weight)
+        loss = loss_of(centres, sides, target, weight, config.box_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

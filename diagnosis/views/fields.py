@@ -19,7 +19,6 @@ from ..models import Cell, Kind, Prediction, SmearImage
 from .guard import Asked, signed_in
 from .images import SECONDS
 
-NO_JSON = "This is no JSON that says something of a cell."
 GROUPS = ("counted", "parasitized", "uninfected", "uncertain", "edge", "rejected", "removed")
 
 
