@@ -61,17 +61,15 @@ def say(image: SmearImage, user: User, id: Any, label: str) -> None:
     current.lock([image.slide_id])
     cell = get(image, id)
     mine = cell.reviews.filter(reviewer=user, is_standing=True)
-    before = mine.first()
-    if (before.label if before else "") == label:
+    before = mine.values_list("label", flat=True).first()
+    if label == (before or ""):
         return  # a double click
-    now = timezone.now()
-    mine.update(is_standing=False, **({} if label else {"withdrawn_at": now}))
+    mine.update(is_standing=False, withdrawn_at=None if label else timezone.now())
     if label:
         cell.reviews.create(reviewer=user, label=label)
     _settle(image, cell)
     cell.image = image
-    said = before.label if before else None
-    audit.note(Action.REVIEWED, cell, label=(said, label or None))
+    audit.note(Action.REVIEWED, cell, label=(before, label or None))
 
 
 @transaction.atomic

@@ -162,7 +162,7 @@ class Upload:
                 row.same_as_id = earlier.same_as_id or earlier.pk
                 row.band = self.band
                 if earlier.band != self.band:
-                    _decide(row)
+                    _decide(row, row)
                 break
         return row
 
@@ -202,22 +202,17 @@ def _repeat_cells(rows: Iterable[Prediction]) -> None:
         found = Found()
         for cell in cells:
             cell.pk, cell.prediction, cell.image, cell.reviewed = None, row, row.image, ""
-            if cell.decision != Decision.REJECTED and cell.probability is not None:
-                cell.decision = _decided(cell.probability, row) or cell.decision
+            _decide(cell, row)
             found.add(cell.is_cut, cell.decision, "")
         Cell.objects.bulk_create(cells, batch_size=tasks.CELLS_AT_ONCE)
         if row.state == State.DONE:
             Prediction.objects.filter(pk=row.pk).update(decision=found.decision)
 
 
-def _decided(probability: float, row: Prediction) -> str:
-    return decide(probability, row.thresholds) if row.thresholds else ""
-
-
-def _decide(row: Prediction) -> None:
-    """With the thresholds of now, which are not those of the reading it repeats."""
-    if row.state == State.DONE and row.probability is not None and row.thresholds:
-        row.decision = Decision(decide(row.probability, row.thresholds))
+def _decide(said: Prediction | Cell, row: Prediction) -> None:
+    """With the thresholds of now, which are not those of the reading that `row` repeats."""
+    if said.decision != Decision.REJECTED and said.probability is not None and row.thresholds:
+        said.decision = Decision(decide(said.probability, row.thresholds))
 
 
 def _repeated(receipt: Receipt) -> Receipt:

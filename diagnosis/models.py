@@ -531,20 +531,34 @@ class CellOpinion(models.TextChoices):
     NO_CELL = "no-cell", "Not a cell"
 
 
-class CellReview(models.Model):
-    """What a person said of one cell of a field, as `Review` is of an image."""
+class Said(models.Model):
+    """Something that a person said; rows are only added.
 
-    cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
+    One of a person stands: the newest, unless it was taken back.
+    """
+
     reviewer = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
-    label = models.CharField(max_length=12, choices=CellOpinion)
     is_standing = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        abstract = True
         ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.reviewer}: {self.get_label_display()}"  # type: ignore[attr-defined]
+
+
+class CellReview(Said):
+    """Of one cell of a field, as `Review` is of an image."""
+
+    cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
+    label = models.CharField(max_length=12, choices=CellOpinion)
+
+    class Meta(Said.Meta):
         constraints = [
             models.UniqueConstraint(
                 fields=["cell", "reviewer"],
@@ -553,9 +567,6 @@ class CellReview(models.Model):
             ),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.reviewer}: {self.get_label_display()}"
-
 
 class Opinion(models.TextChoices):
     PARASITIZED = "parasitized", "Parasitized"
@@ -563,11 +574,8 @@ class Opinion(models.TextChoices):
     CANNOT_TELL = "cannot-tell", "Cannot tell"
 
 
-class Review(models.Model):
-    """What a person said of one image: beside the prediction, never over it.
-
-    Rows are only added. One of a person stands: the newest, unless it was taken back.
-    """
+class Review(Said):
+    """Of one image: beside the prediction, never over it."""
 
     image = models.ForeignKey(SmearImage, models.CASCADE, related_name="reviews")
     prediction = models.ForeignKey(
@@ -577,17 +585,10 @@ class Review(models.Model):
         related_name="reviews",
         help_text="The reading that the person saw.",
     )
-    reviewer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
-    )
     label = models.CharField(max_length=12, choices=Opinion)
     comment = models.CharField(max_length=200, blank=True)
-    is_standing = models.BooleanField(default=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    withdrawn_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta:
-        ordering = ["created_at", "id"]
+    class Meta(Said.Meta):
         constraints = [
             models.UniqueConstraint(
                 fields=["image", "reviewer"],
@@ -595,9 +596,6 @@ class Review(models.Model):
                 name="one_standing_review",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.reviewer}: {self.get_label_display()}"
 
 
 class Action(models.TextChoices):

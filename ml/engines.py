@@ -69,21 +69,24 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def onnx_session(path: Path, threads: int) -> Any:
+    """Of onnxruntime, on its CPU provider."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class OnnxRuntime:
     """The int8 model on onnxruntime's CPU provider."""
 
     file = ONNX
 
     def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            str(path / ONNX), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnx_session(path / ONNX, threads)
         there = {output.name for output in self.session.get_outputs()}
         self.outputs = [name for name in OUTPUTS if name in there]
 

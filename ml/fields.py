@@ -16,7 +16,7 @@ from PIL import Image
 
 from ml.artifact import ArtifactError, digest
 from ml.boxes import Box
-from ml.engines import cores
+from ml.engines import cores, onnx_session
 
 FINDERS = Path(__file__).parent / "finders"
 FINDER = "finder.onnx"
@@ -83,15 +83,7 @@ class Session(Protocol):
 
 class OnnxSession:
     def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnx_session(path, threads)
 
     def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centres, sides = self.session.run(["centres", "sides"], {"field": batch})
