@@ -49,7 +49,9 @@ _LIMITS = """\
   in training so that ordinary crops work too; no figure above was measured on such crops.
 - Gametocytes are not told apart from other parasites.
 - What is no red cell is rejected by what it looks like, not by knowing what it is: some of it
-  passes. Whole fields are not read.
+  passes.
+- The cells of whole fields are found by another network, whose misses come on top of these figures
+  (`evaluate_fields` measures both together).
 - The activation map is coarse (a thirty-second of the input's side): it shows in which quarter of
   a cell the evidence lies, not the outline of a parasite."""
 

@@ -1,17 +1,25 @@
 """A whole field read: its red cells found, cut out and classified together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
+import numpy as np
 from PIL import Image
 
 from ml.boxes import Box, surroundings
 from ml.decisions import REJECTED
 from ml.fields import Finder, FoundCell
+from ml.focus import LEAST, focus
 from ml.predictor import CellPrediction, Predictor
 
 BATCH = 128
 """Cells at once: most fields hold fewer, and 3,000 would take gigabytes."""
 NO_CELLS = "No red cell was found in this field."
+BLURRED = "This field is out of focus: parasites cannot be seen in it."
+NO_THIN_FILM = "Most of what was found is no red cell as in a stained thin film."
+LEAST_READABLE = 0.5
+"""Of what was found: the share that must not be rejected."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,8 @@ class FieldReader:
         said = self._classified(image, found)
         cells = tuple(FieldCell(f.box, f.edge, s) for f, s in zip(found, said, strict=True))
         names = (self.predictor.manifest.name, self.finder.name)
-        if not cells:
-            return FieldReading((), REJECTED, (NO_CELLS,), *names)
+        if reason := why_unreadable(image, cells):
+            return FieldReading(cells, REJECTED, (reason,), *names)
         return FieldReading(cells, None, (), *names)
 
     def _classified(self, image: Image.Image, found: list[FoundCell]) -> list[CellPrediction]:
@@ -59,6 +67,17 @@ class FieldReader:
             for batch in batches
             for said in self.predictor.predict([cut(image, cell) for cell in batch])
         ]
+
+
+def why_unreadable(image: Image.Image, cells: Sequence[FieldCell]) -> str:
+    """Why nothing may be counted in this field; empty where it can be read."""
+    if not cells:
+        return NO_CELLS
+    side = median((cell.box[2] * cell.box[3]) ** 0.5 for cell in cells)
+    if focus(np.asarray(image), side) < LEAST:
+        return BLURRED
+    readable = sum(cell.said.decision != REJECTED for cell in cells)
+    return "" if readable >= LEAST_READABLE * len(cells) else NO_THIN_FILM
 
 
 def cut(image: Image.Image, cell: FoundCell) -> Image.Image:

@@ -32,7 +32,7 @@ FENCE = re.compile(
 )
 SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 4
 PALE_GROUND = (245, 240, 235)
-FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.003 --no-levelling"
+FOR_FEW_CELLS = "--batch-size 16 --learning-rate 0.003 --no-levelling --image-size 48"
 API = "/api/v1/"
 TOKEN = shlex.quote(
     "from django.contrib.auth.models import User; from diagnosis import tokens;"
