@@ -131,6 +131,7 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
         "chips": [("", "All", tally.total), *_chips(tally)],
         "research_use": verdict.RESEARCH_USE,
         "trained_on": verdict.TRAINED_ON,
+        "no_parasitaemia": verdict.NO_PARASITAEMIA,
     }
 
 

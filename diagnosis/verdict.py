@@ -23,6 +23,7 @@ NOT_NEGATIVE = (
     "This is not a negative result: chosen cells cannot rule malaria out. "
     "Examine the film by microscopy and repeat it."
 )
+NO_PARASITAEMIA = "Chosen cells give no parasitaemia."
 NEVER_RULES_OUT = "A thin film never rules malaria out: repeat it, and confirm by microscopy."
 
 

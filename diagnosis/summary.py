@@ -1,0 +1,157 @@
+"""All that a report of a slide says, as plain values: the same slide gives the same ones.
+
+A report that is signed keeps them as they were then; PDF and FHIR are made from them alone.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q
+
+from ml.parasitaemia import Estimate
+
+from . import counting, finding, verdict
+from .counting import Found
+from .models import READ_STATES, CellReview, Decision, Kind, Prediction, Review, Slide
+
+FORMAT = 1
+LIMITS = [
+    verdict.TRAINED_ON,
+    "It tells neither species nor stages apart: a parasitaemia may include gametocytes.",
+]
+FORMER_MEMBER = "a former member"
+COUNTS = ("parasitized", "uninfected", "uncertain", "edge", "rejected", "removed", "reviewed")
+
+
+def of_slide(slide: Slide) -> dict[str, Any]:
+    """As it stands now in the database. Neither "now" nor who asks has a part in it."""
+    slide = Slide.objects.select_related("laboratory").get(pk=slide.pk)
+    readings = _readings(slide)
+    tally = verdict.tally(slide)
+    result = finding.of_slide(slide) if tally.fields else None
+    return {
+        "format": FORMAT,
+        "slide": str(slide.pk),
+        "code": slide.code,
+        "laboratory": slide.laboratory.name,
+        "stain": slide.get_stain_display(),
+        "note": slide.note,
+        "added_at": slide.created_at.isoformat(),
+        "read_at": max(_times(readings), default=""),
+        "status": tally.status,
+        "is_critical": tally.is_critical,
+        "finding": result.verdict if result else "",
+        "headline": result.headline if result else tally.sentence.removesuffix("."),
+        "advice": tally.advice,
+        "lines": _lines(tally, result),
+        "parasitaemia": _parasitaemia(result),
+        "counts": _counts(result.found) if result else None,
+        "crops": _crops(readings),
+        "images": _images(readings),
+        "reviewers": _reviewers(slide),
+        "models": _models(readings),
+        "finders": sorted({row.finder for row in readings if row.finder}),
+        "limits": LIMITS,
+        "wording": verdict.RESEARCH_USE,
+    }
+
+
+def _readings(slide: Slide) -> list[Prediction]:
+    found = Prediction.objects.filter(slide=slide, is_current=True)
+    found = found.select_related("image", "model", "band").defer("activation", "model__metrics")
+    return list(found.order_by("image__created_at", "image_id"))
+
+
+def _times(readings: Iterable[Prediction]) -> list[str]:
+    """When they were finished."""
+    return [row.finished_at.isoformat() for row in readings if row.finished_at]
+
+
+def _lines(tally: verdict.Tally, result: finding.Result | None) -> list[str]:
+    lines = [*(result.lines if result else []), *tally.remarks]
+    return lines if result or not tally.cells else [*lines, verdict.NO_PARASITAEMIA]
+
+
+def _parasitaemia(result: finding.Result | None) -> dict[str, Any] | None:
+    """The basis is in red cells per µL."""
+    if result is None or result.parasitaemia is None:
+        return None
+    return {
+        "percent": _estimate(result.parasitaemia.percent),
+        "per_microlitre": _estimate(result.parasitaemia.per_microlitre),
+        "basis": result.basis,
+        "is_measured": result.is_measured,
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _counts(found: Found) -> dict[str, int]:
+    """Red cells of the fields; those that count are `cells` in all."""
+    names = {name: getattr(found, name) for name in COUNTS}
+    return {"cells": found.counted, **names, "to_look_at": found.positives + found.uncertain}
+
+
+def _crops(readings: Iterable[Prediction]) -> dict[str, int] | None:
+    """Chosen cells, each an image: no share of them is a parasitaemia."""
+    found = [_outcome(row) for row in readings if row.kind == Kind.CELL]
+    counts = {str(name): found.count(name) for name in counting.COUNTED}
+    total = sum(counts.values())
+    return {"cells": total, **counts} if total else None
+
+
+def _images(readings: list[Prediction]) -> list[dict[str, Any]]:
+    """As they were uploaded."""
+    cells = counting.of_predictions(readings)
+    return [_image(row, cells.get(row.pk)) for row in readings]
+
+
+def _image(row: Prediction, found: Found | None) -> dict[str, Any]:
+    return {
+        "id": str(row.image_id),
+        "name": row.image.name,
+        "kind": row.kind,
+        "state": row.state,
+        "decision": decision if (decision := _outcome(row)) in Decision.values else "",
+        "is_reviewed": bool(row.image.reviewed) and row.state in READ_STATES,
+        "cells": found.counted if found else None,
+        "model": row.model.name,
+    }
+
+
+def _outcome(row: Prediction) -> str:
+    return verdict.outcome(row.state, row.decision, row.image.reviewed)
+
+
+def _reviewers(slide: Slide) -> list[str]:
+    """Whose opinions stand, of what is counted now."""
+    crops = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
+    fields = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.FIELD)
+    added = Q(cell__prediction=None, cell__image__in=fields.values("image"))
+    of_images = Review.objects.filter(image__in=crops.values("image"))
+    of_cells = CellReview.objects.filter(Q(cell__prediction__in=fields) | added)
+    names = {
+        name or FORMER_MEMBER
+        for said in (of_images, of_cells)
+        for name in said.filter(is_standing=True).values_list("reviewer__username", flat=True)
+    }
+    return sorted(names)
+
+
+def _models(readings: Iterable[Prediction]) -> list[dict[str, Any]]:
+    """The versions that read the images, each with the thresholds it decided with."""
+    read = [row for row in readings if row.state in READ_STATES]
+    known = {(row.model.name, row.model.fingerprint, row.band_id or 0): row for row in read}
+    return [_model(known[key]) for key in sorted(known)]
+
+
+def _model(row: Prediction) -> dict[str, Any]:
+    thresholds = row.thresholds
+    return {
+        "name": row.model.name,
+        "fingerprint": row.model.fingerprint,
+        "low": thresholds.low if thresholds else None,
+        "high": thresholds.high if thresholds else None,
+    }
