@@ -14,6 +14,7 @@ from .models import (
     Membership,
     ModelVersion,
     Prediction,
+    Report,
     Review,
     Slide,
     SmearImage,
@@ -109,6 +110,14 @@ class CellReviewAdmin(ReadOnly):
     list_select_related = ("cell__image", "reviewer")
     list_filter = ("label", "is_standing")
     search_fields = ("=id", "cell__image__slide__code")
+    show_full_result_count = False
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnly):
+    list_display = ("slide", "number", "who", "signed_at")
+    list_select_related = ("slide",)
+    search_fields = ("slide__code", "who")
     show_full_result_count = False
 
 

@@ -23,6 +23,7 @@ from .models import (
     Laboratory,
     Membership,
     ModelVersion,
+    Report,
     Slide,
     SmearImage,
     Token,
@@ -124,6 +125,7 @@ _OF: dict[type[Model], Callable[[Any], tuple[UUID | None, str]]] = {
     Slide: lambda slide: (slide.laboratory_id, slide.code),
     SmearImage: _of_image,
     Cell: _of_cell,
+    Report: lambda report: (report.slide.laboratory_id, str(report)),
     ModelVersion: lambda version: (None, version.name),
     Token: lambda token: (None, token.name),
 }

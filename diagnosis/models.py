@@ -598,6 +598,37 @@ class Review(Said):
         ]
 
 
+class Report(models.Model):
+    """What a slide said when a person signed it; written once by `signing`, never edited.
+
+    The first is signed, each further one amends it with a reason; the newest counts.
+    """
+
+    slide = models.ForeignKey(Slide, models.CASCADE, related_name="reports", db_index=False)
+    number = models.PositiveIntegerField(help_text="From one, on its slide.")
+    content = models.JSONField(help_text="As `summary.of_slide` gave it.")
+    comment = models.CharField(max_length=500, blank=True)
+    reason = models.CharField(max_length=300, blank=True, help_text="Why it amends the former.")
+    signed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    who = models.CharField(max_length=150, help_text="Their name then; accounts may be closed.")
+    signed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["slide", "number"], name="one_report_of_a_number"),
+            models.CheckConstraint(
+                condition=Q(number=1, reason="") | Q(number__gt=1) & ~Q(reason=""),
+                name="amended_with_a_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slide}, report {self.number}"
+
+
 class Action(models.TextChoices):
     SAW = "saw", "Saw"
     MADE = "made", "Made"
@@ -605,6 +636,8 @@ class Action(models.TextChoices):
     REVIEWED = "reviewed", "Reviewed"
     CHANGED = "changed", "Changed"
     READ_AGAIN = "read-again", "Had read again"
+    SIGNED = "signed", "Signed"
+    AMENDED = "amended", "Amended"
     EXPORTED = "exported", "Exported"
     DELETED = "deleted", "Deleted"
     RESTORED = "restored", "Restored"

@@ -26,6 +26,7 @@ def things(laboratory):
     reviews.say(image, user, "parasitized")
     field = read_field(slide, "uninfected")
     cells.say(field.image, user, field.cells.get().pk, "no-cell")
+    slide.reports.create(number=1, content={}, signed_by=user, who=user.username)
     laboratory.invitations.create(invited_by=user, note="for Ben")
 
 

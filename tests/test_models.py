@@ -68,6 +68,18 @@ def test_a_prediction_knows_its_slide_and_the_slide_its_counts(slide):
     assert (slide.failed, slide.pending) == (1, 0)
 
 
+@pytest.mark.parametrize(("number", "reason"), [(1, "Why?"), (2, "")])
+def test_an_amended_report_has_a_reason_and_the_first_none(slide, number, reason):
+    with pytest.raises(IntegrityError):
+        slide.reports.create(number=number, reason=reason, content={}, who="ada")
+
+
+def test_a_slide_has_one_report_of_a_number(slide):
+    slide.reports.create(number=1, content={}, who="ada")
+    with pytest.raises(IntegrityError):
+        slide.reports.create(number=1, content={}, who="ben")
+
+
 @pytest.mark.parametrize("state", State)
 def test_final_states(state):
     assert Prediction(state=state).is_final == (state not in ("queued", "running"))
