@@ -1,0 +1,152 @@
+"""The report of a slide: signed, then frozen; to change it, it is amended with a reason.
+
+The slide itself goes on: images and reviews may be added. What was signed stands as it was, and
+what differs from it by now is told beside it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from . import audit, summary, verdict
+from .current import lock
+from .models import PENDING_STATES, Action, Report, Slide
+
+SIGNED_ALREADY = "This slide is signed already. To change its report, amend it with a reason."
+NOT_SIGNED = "This slide is not signed yet. Sign it first; then it can be amended."
+DELETED = "This slide was deleted: nothing of it can be signed."
+BEING_READ = "Images of this slide are still being read. It can be signed once all are read."
+NOTHING_READ = "Nothing of this slide could be read, so there is no result to sign."
+NO_REASON = "Say why the report is amended."
+NOT_SEEN = "This slide or its report changed since you opened the page. Look again, then sign."
+PARTS = {
+    "images": "images",
+    "crops": "chosen cells",
+    "counts": "red cells of fields",
+    "parasitaemia": "parasitaemia",
+    "finding": "finding",
+    "models": "model",
+}
+"""Of a summary, with their names. The others change with the site's wording, or who is a member."""
+
+
+class CannotSign(ValueError):
+    """The text is a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Between a report and what its slide says now."""
+
+    before: str
+    """The headline that was signed."""
+    now: str
+    parts: list[str]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a slide stands to its reports."""
+
+    reports: list[Report]
+    """The newest first."""
+    change: Change | None
+    hindrance: str
+
+    @property
+    def report(self) -> Report | None:
+        return self.reports[0] if self.reports else None
+
+
+def sign(slide: Slide, by: User, comment: str = "", seen: str = "") -> Report:
+    """Its first report. `seen` is the fingerprint of what the person looked at.
+
+    Raises CannotSign.
+    """
+    return _write(slide, by, comment, "", seen)
+
+
+def amend(slide: Slide, by: User, reason: str, comment: str = "", seen: str = "") -> Report:
+    """A further report, which counts in place of the former. Raises CannotSign."""
+    if not reason:
+        raise CannotSign(NO_REASON)
+    return _write(slide, by, comment, reason, seen)
+
+
+def current(slide: Slide) -> Report | None:
+    return slide.reports.first()
+
+
+def change(report: Report, slide: Slide) -> Change | None:
+    signed, now = report.content, summary.of_slide(slide)
+    parts = [word for name, word in PARTS.items() if signed.get(name) != now[name]]
+    return Change(signed["headline"], now["headline"], parts) if parts else None
+
+
+def has_changed(report: Report, slide: Slide) -> bool:
+    return change(report, slide) is not None
+
+
+def marked(slides: QuerySet[Slide]) -> QuerySet[Slide]:
+    """Each knows whether it `is_signed`."""
+    return slides.annotate(is_signed=Exists(Report.objects.filter(slide=OuterRef("pk"))))
+
+
+def standing(slide: Slide) -> Standing:
+    reports = list(slide.reports.all())
+    changed = change(reports[0], slide) if reports else None
+    return Standing(reports, changed, hindrance(slide))
+
+
+def hindrance(slide: Slide) -> str:
+    """Why it cannot be signed or amended now; empty where it can."""
+    if slide.deleted_at:
+        return DELETED
+    if slide.predictions.filter(state__in=PENDING_STATES).exists():
+        return BEING_READ
+    return "" if verdict.tally(slide).is_readable else NOTHING_READ
+
+
+def check(slide: Slide, to_amend: bool) -> Report | None:
+    """The report that it has. Raises CannotSign."""
+    report = current(slide)
+    if to_amend and report is None:
+        raise CannotSign(NOT_SIGNED)
+    if report and not to_amend:
+        raise CannotSign(SIGNED_ALREADY)
+    if reason := hindrance(slide):
+        raise CannotSign(reason)
+    return report
+
+
+def fingerprint(former: Report | None, content: dict[str, Any]) -> str:
+    """Of what a person has before them who signs: a double click is one report."""
+    seen = [former.number if former else 0, content]
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@transaction.atomic
+def _write(slide: Slide, by: User, comment: str, reason: str, seen: str) -> Report:
+    lock([slide.pk])  # of two who sign at once, the later finds what the first signed
+    slide = Slide.objects.get(pk=slide.pk)
+    former = check(slide, bool(reason))
+    content = summary.of_slide(slide)
+    if seen and seen != fingerprint(former, content):
+        raise CannotSign(NOT_SEEN)
+    report = slide.reports.create(
+        number=former.number + 1 if former else 1,
+        content=content,
+        comment=comment,
+        reason=reason,
+        signed_by=by,
+        who=by.get_username(),
+    )
+    action = Action.AMENDED if former else Action.SIGNED
+    said = (former.content["headline"] if former else None, content["headline"])
+    audit.note(action, report, headline=said, reason=("", reason))
+    return report
