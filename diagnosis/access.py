@@ -20,7 +20,7 @@ Visitor = AbstractBaseUser | AnonymousUser
 Found = TypeVar("Found", bound=Model)
 
 REVIEWING = (Role.CLINICIAN, Role.REVIEWER, Role.ADMINISTRATOR)
-"""Who may agree with the network or overrule it; a technician uploads."""
+"""Who may agree with the network or overrule it, and sign reports; a technician uploads."""
 
 
 def memberships_of(user: Visitor) -> QuerySet[Membership]:
@@ -67,6 +67,14 @@ def get_image_to_review(user: Visitor, id: UUID | str) -> SmearImage:
     if not may_review(user, image.slide):
         raise PermissionDenied
     return image
+
+
+def get_slide_to_sign(user: Visitor, id: UUID | str) -> Slide:
+    """Http404 for outsiders; PermissionDenied for members whose role does not review."""
+    slide = get_slide(user, id)
+    if not may_review(user, slide):
+        raise PermissionDenied
+    return slide
 
 
 def may_delete(user: Visitor, slide: Slide) -> bool:

@@ -95,6 +95,21 @@ class ReviewForm(forms.Form):
     seen = forms.IntegerField(required=False)
 
 
+class SignForm(forms.Form):
+    comment = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="What a reader should know beside the result. Never a patient's name.",
+    )
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+
+class AmendForm(SignForm):
+    reason = forms.CharField(max_length=300, help_text="It stands on the new report.")
+    field_order = ("reason", "comment")
+
+
 class DateInput(forms.DateInput):
     input_type = "date"
 

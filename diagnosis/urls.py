@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import fields, history, home, images, reviews, slides, tokens
+from .views import fields, history, home, images, reviews, signing, slides, tokens
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +13,9 @@ urlpatterns = [
     path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),
     path("slides/<uuid:pk>/delete/", slides.slide_delete, name="slide_delete"),
     path("slides/<uuid:pk>.csv", slides.slide_csv, name="slide_csv"),
+    path("slides/<uuid:pk>/sign/", signing.slide_sign, name="slide_sign"),
+    path("slides/<uuid:pk>/amend/", signing.slide_amend, name="slide_amend"),
+    path("slides/<uuid:pk>/reports/<int:number>/", signing.slide_report, name="slide_report"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),
     path("images/<uuid:pk>/retry/", images.image_retry, name="image_retry"),

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from diagnosis import access
+from diagnosis import access, signing
 from diagnosis.models import Role
 from tests.people import join, laboratory_of, person, signed_in
 from tests.readings import active_model, another_model, new_image, new_slide, read, read_field
@@ -257,6 +257,10 @@ TABLE = {
     "slide_csv": of_slide(),
     "slide_delete": of_uploaders(opens=302, method="post"),
     "slide_basis": of_slide(opens=302, method="post"),
+    "slide_sign": of_reviewers("slide"),
+    "slide_sign, the page": of_reviewers("slide", opens=200, method="get"),
+    "slide_amend": of_reviewers("signed slide", data={"reason": "A field more."}),
+    "slide_report": Row(MEMBERS, parts=("signed slide", "report")),
     "field": of_field(),
     "field_cells": of_field(),
     "field_cells, to review": of_field(
@@ -409,10 +413,14 @@ def place(laboratory):
     slide = new_slide(laboratory, created_by=people["uploader"])
     image = read(slide, "parasitized").image
     field = read_field(slide, "parasitized").image
+    signed = new_slide(laboratory)
+    read(signed)
     invitation = laboratory.invitations.create(invited_by=people["administrator"])
     parts = {
         "slide": slide.pk,
         "deleted slide": new_slide(laboratory, deleted_at=timezone.now()).pk,
+        "signed slide": signed.pk,
+        "report": signing.sign(signed, people["administrator"]).number,
         "image": image.pk,
         "field": field.pk,
         "cell": field.cells.get().pk,
@@ -450,7 +458,7 @@ def body(answer: HttpResponse) -> str:
     return re.sub(r'csrf[^>]*value="[^"]*"|X-CSRFToken[^}]*', "", answer.content.decode())
 
 
-@pytest.mark.parametrize("part", ["slide", "image", "field", "laboratory"])
+@pytest.mark.parametrize("part", ["slide", "signed slide", "image", "field", "laboratory"])
 def test_what_others_hold_is_answered_as_what_never_was(part, place):
     for name, row in TABLE.items():
         if row.parts[:1] == (part,):

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from .. import access, gallery, reviews
+from .. import access, gallery, reviews, signing
 from ..forms import ReviewForm
 from ..models import Opinion, SmearImage
 from .guard import Asked, signed_in
@@ -51,6 +51,7 @@ def _answered(request: Asked, image: SmearImage, said: str, undone: bool = False
         "slide": image.slide,
         "prediction": gallery.current(image),
         "may_review": True,
+        "signing": signing.standing(image.slide),
         "said": said,
         "again": True,
         "undone": undone,  # the button that was pressed is gone: the keyboard goes on beside it

@@ -9,7 +9,19 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from ml.limits import MAX_BYTES
 
-from .. import access, again, audit, deletion, gallery, intake, limits, registry, reports, verdict
+from .. import (
+    access,
+    again,
+    audit,
+    deletion,
+    gallery,
+    intake,
+    limits,
+    registry,
+    reports,
+    signing,
+    verdict,
+)
 from ..forms import BasisForm, ImagesForm, SlideForm
 from ..models import Action, Slide
 from .guard import Asked, signed_in, wants_json
@@ -48,6 +60,7 @@ def slide(request: Asked, pk: UUID) -> HttpResponse:
     context = _results(request, found) | {
         "max_bytes": MAX_BYTES,
         "may_delete": access.may_delete(request.user, found),
+        "signing": signing.standing(found),
     }
     return render(request, "diagnosis/slide.html", context)
 
@@ -57,9 +70,11 @@ def slide(request: Asked, pk: UUID) -> HttpResponse:
 @signed_in
 def slide_results(request: Asked, pk: UUID) -> HttpResponse:
     """What the page of a slide asks again and again while its images are read."""
-    context = _results(request, access.get_slide(request.user, pk))
+    found = access.get_slide(request.user, pk)
+    context = _results(request, found)
     if context["seen"] == request.GET.get("seen"):
         return HttpResponse(status=204)
+    context["signing"] = signing.standing(found)
     return render(request, "diagnosis/results.html", context)
 
 
