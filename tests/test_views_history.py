@@ -5,6 +5,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from diagnosis import signing
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import failed, new_slide, read, waiting
 
@@ -69,6 +70,16 @@ def test_rows_say_how_the_slide_came_out(ada, laboratory):
     assert "1 not read" in page.text
     assert page.text.count("/photo/?small") == 4
     assert "+2" in page.text
+
+
+def test_signed_slides_are_marked(ada, laboratory):
+    slides = [new_slide(laboratory) for _ in range(2)]
+    for slide in slides:
+        read(slide)
+    signing.sign(slides[0], laboratory.members.get())
+    rows = {row.slide: row.slide.is_signed for row in find(ada).context["rows"]}
+    assert rows == {slides[0]: True, slides[1]: False}
+    assert find(ada).text.count('<span class="signed">') == 1
 
 
 def test_narrows_by_all_at_once(ada, laboratory):
