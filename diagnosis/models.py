@@ -628,6 +628,11 @@ class Report(models.Model):
     def __str__(self) -> str:
         return f"{self.slide}, report {self.number}"
 
+    @property
+    def status(self) -> str:
+        """As FHIR calls it; before the first one a slide's report is `preliminary`."""
+        return "final" if self.number == 1 else "amended"
+
 
 class Action(models.TextChoices):
     SAW = "saw", "Saw"

@@ -339,6 +339,8 @@ TABLE = {
     "api_slide_images, to upload": of_slide(opens=415, method="post"),
     "api_slide_again": of_slide(method="post"),
     "api_slide_csv": of_slide(),
+    "api_slide_reports": of_slide(),
+    "api_slide_reports, to sign": of_reviewers("slide", opens=201),
     "api_image": of_image(),
     "api_image_photo": of_image(),
     "api_image_retry": of_image(method="post"),

@@ -10,9 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from diagnosis import tokens
+from diagnosis import signing, tokens
 from diagnosis.api.base import Throttle
-from diagnosis.models import ModelVersion, Prediction, Review, Role, Slide
+from diagnosis.models import ModelVersion, Prediction, Report, Review, Role, Slide
 from tests.people import join, laboratory_of
 from tests.readings import active_model, failed, new_slide, png, read, waiting
 
@@ -72,6 +72,8 @@ def addresses(image):
         ("GET", reverse("api_slide_images", args=of_slide)),
         ("POST", reverse("api_slide_again", args=of_slide)),
         ("GET", reverse("api_slide_csv", args=of_slide)),
+        ("GET", reverse("api_slide_reports", args=of_slide)),
+        ("POST", reverse("api_slide_reports", args=of_slide)),
         ("GET", reverse("api_image", args=of_image)),
         ("GET", reverse("api_image_photo", args=of_image)),
         ("POST", reverse("api_image_retry", args=of_image)),
@@ -341,6 +343,43 @@ class TestReviews:
         answer = put(program, path, label="uninfected")
         assert answer.status_code == 409
         assert "was not read yet" in answer.json()["detail"]
+
+
+class TestReports:
+    def path(self, slide):
+        return reverse("api_slide_reports", args=[slide.pk])
+
+    def test_signed_and_amended(self, program, slide):
+        read(slide, "parasitized")
+        made = post(program, self.path(slide), comment="The ward was told.")
+        assert made.status_code == 201
+        first = made.json()
+        assert (first["number"], first["status"], first["signed_by"]) == (1, "final", "ada")
+        assert first["comment"] == "The ward was told."
+        assert first["content"]["headline"] == "1 of 1 cell parasitized"
+        assert first["page"].endswith(reverse("slide_report", args=[slide.pk, 1]))
+        assert "not a diagnosis" in first["notice"]
+        read(slide)
+        second = post(program, self.path(slide), reason="One image more.").json()
+        assert (second["status"], second["reason"]) == ("amended", "One image more.")
+        assert second["content"]["headline"] == "1 of 2 cells parasitized"
+        assert program.get(self.path(slide)).json()["results"] == [second, first]
+
+    def test_what_cannot_be_signed(self, program, slide):
+        assert post(program, self.path(slide)).json() == {"detail": signing.NOTHING_READ}
+        read(slide)
+        answer = post(program, self.path(slide), reason="None was signed.")
+        assert (answer.status_code, answer.json()) == (409, {"detail": signing.NOT_SIGNED})
+        assert post(program, self.path(slide)).status_code == 201
+        assert post(program, self.path(slide)).json() == {"detail": signing.SIGNED_ALREADY}
+        assert list(post(program, self.path(slide), comment="x" * 501).json()) == ["comment"]
+        assert Report.objects.count() == 1
+
+    def test_technicians_read_and_do_not_sign(self, laboratory, slide):
+        read(slide)
+        ben = program_of(join(laboratory, "ben", Role.TECHNICIAN).user)
+        assert post(ben, self.path(slide)).status_code == 403
+        assert ben.get(self.path(slide)).json()["count"] == 0
 
 
 @pytest.mark.parametrize(

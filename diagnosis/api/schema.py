@@ -68,6 +68,9 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
         found["403"] = "Your role does not review."
     if path.endswith(REVIEWS) and "/cells/" not in path:
         found["409"] = "The image was not read yet, or is a field: its cells are reviewed."
+    if method == "post" and path.endswith("/reports/"):
+        found["403"] = "Your role does not sign."
+        found["409"] = "Images are still being read, nothing was, or it is signed already."
     if method == "post" and path.endswith(NEEDS_MODEL):
         found["503"] = "No model is active on this site."
     if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):

@@ -18,6 +18,7 @@ from ..models import (
     Membership,
     Opinion,
     Prediction,
+    Report,
     Review,
     Role,
     Slide,
@@ -178,6 +179,42 @@ class HistoryQuery(serializers.Serializer):
 class ImagesQuery(serializers.Serializer):
     show = serializers.ChoiceField(list(gallery.STATUSES), required=False)
     order = serializers.ChoiceField(list(gallery.ORDERS), required=False, default="upload")
+
+
+class ReportOut(serializers.ModelSerializer):
+    """What a person signed; the newest of a slide counts."""
+
+    status = serializers.ChoiceField(["final", "amended"])
+    signed_by = serializers.CharField(source="who")
+    content = serializers.DictField(help_text="What the slide said then.")
+    page = serializers.SerializerMethodField()
+    notice = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Report
+        fields = (
+            "number", "status", "signed_by", "signed_at", "reason", "comment", "content", "page",
+            "notice",
+        )  # fmt: skip
+
+    def get_page(self, report: Report) -> str:
+        address = [report.slide_id, report.number]
+        return reverse("slide_report", address, request=self.context["request"])
+
+    def get_notice(self, report: Report) -> str:
+        return NOTICE
+
+
+class NewReport(serializers.Serializer):
+    reason = serializers.CharField(
+        required=False,
+        max_length=300,
+        allow_blank=True,
+        help_text="Why the former report is amended; leave it out of the first.",
+    )
+    comment = serializers.CharField(
+        required=False, max_length=500, allow_blank=True, help_text="Never a patient's name."
+    )
 
 
 class Upload(serializers.Serializer):

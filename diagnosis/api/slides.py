@@ -23,6 +23,7 @@ from .. import (
     intake,
     limits,
     reports,
+    signing,
     verdict,
 )
 from ..models import Action, Slide
@@ -158,6 +159,35 @@ class SlideAgain(View):
     def post(self, request: Asked, pk: str) -> Response:
         slide = access.get_slide(request.user, pk)
         return Response({"queued": again.analyse_again(slide)})
+
+
+class SlideReports(View):
+    @extend_schema(
+        summary="The signed reports of a slide, the newest first",
+        responses=serializers.ReportOut(many=True),
+    )
+    def get(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        audit.saw([slide])
+        pages, found = self.paged(slide.reports.all())
+        context = {"request": request}
+        reports = serializers.ReportOut(found, many=True, context=context)
+        return pages.get_paginated_response(reports.data)
+
+    @extend_schema(
+        summary="Sign what the slide says now; with a reason, amend its report",
+        request=serializers.NewReport,
+        responses={201: serializers.ReportOut},
+    )
+    def post(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide_to_sign(request.user, pk)
+        new = serializers.NewReport(data=request.data)
+        new.is_valid(raise_exception=True)
+        said = {name: text for name, text in new.validated_data.items() if text}
+        sign = signing.amend if "reason" in said else signing.sign
+        report = sign(slide, request.user, **said)
+        made = serializers.ReportOut(report, context={"request": request}).data
+        return Response(made, status.HTTP_201_CREATED)
 
 
 class SlideCsv(View):

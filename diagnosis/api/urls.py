@@ -12,6 +12,7 @@ urlpatterns = [
     path("slides/<str:pk>/", slides.OneSlide.as_view(), name="api_slide"),
     path("slides/<str:pk>/images/", slides.SlideImages.as_view(), name="api_slide_images"),
     path("slides/<str:pk>/again/", slides.SlideAgain.as_view(), name="api_slide_again"),
+    path("slides/<str:pk>/reports/", slides.SlideReports.as_view(), name="api_slide_reports"),
     path("slides/<str:pk>/csv/", slides.SlideCsv.as_view(), name="api_slide_csv"),
     path("images/<str:pk>/", images.Image.as_view(), name="api_image"),
     path("images/<str:pk>/photo/", images.Photo.as_view(), name="api_image_photo"),
