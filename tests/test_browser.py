@@ -280,6 +280,14 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         assert violations(page) == []
         page.locator(".cell .photo").first.click()
         assert violations(page) == []
+        page.keyboard.press("Escape")
+        page.get_by_role("link", name="Sign the report").click()
+        assert violations(page) == []
+        page.get_by_role("button", name="Sign the report").click()
+        page.get_by_role("link", name="Amend the report").click()
+        assert violations(page) == []
+        page.go_back()
+        assert violations(page) == []
         for address in ("/slides/", "/slides/?q=nowhere", "/slides/new/", "/nowhere/", *MODELS):
             page.goto(address)
             assert violations(page) == []
@@ -293,6 +301,33 @@ def violations(page: Page) -> list[str]:
     found = Axe().run(page).response
     assert len(found["passes"]) > 10
     return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found["violations"]]
+
+
+def test_a_report_is_signed_by_keyboard_and_a_review_says_that_the_slide_changed(
+    open_page, ada, tmp_path
+):
+    page = open_page(storage_state=ada)
+    page.set_viewport_size(PHONE)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("SIGNED")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 81))
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("link", name="Sign the report").press("Enter")
+    page.locator("[name=comment]").press_sequentially("The ward was told.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Report 1 of SIGNED is signed.")).to_be_visible()
+    expect(page.get_by_text("The ward was told.")).to_be_visible()
+    assert has_no_sideways_scroll(page)
+    page.get_by_role("link", name="SIGNED").click()
+    expect(page.get_by_text("signed by ada on")).to_be_visible()
+    page.get_by_role("button", name="Cannot tell").click()
+    expect(page.get_by_text("The slide has changed since it was signed")).to_be_visible()
+    page.get_by_role("link", name="Amend the report").click()
+    page.get_by_label("Reason").fill("A person looked at the cell.")
+    page.get_by_role("button", name="Sign the amended report").click()
+    page.get_by_role("link", name="Report 1").click()
+    expect(page.get_by_text("This report was amended.")).to_be_visible()
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
