@@ -254,14 +254,14 @@ def test_the_box_of_a_lost_answer_is_not_added_twice(open_field):
     expect(page.locator("[data-group=all] .count")).to_have_text(str(before))
 
 
-def make_uncertain(*numbers: int):
-    """Answers in which the model leaves these cells, and no others, to a person."""
+def make_suspicious(found: dict[int, str]):
+    """Answers in which the model says this of these cells, and calls all others uninfected."""
 
     def change(route: Route) -> None:
         response = route.fetch()
         answer = response.json()
         for number, cell in enumerate(answer["cells"], start=1):
-            said = "uncertain" if number in numbers else "uninfected"
+            said = found.get(number, "uninfected")
             cell |= {"decision": said, "counts_as": said, "edge": False, "review": None}
         route.fulfill(response=response, body=json.dumps(answer))
 
@@ -270,7 +270,7 @@ def make_uncertain(*numbers: int):
 
 def test_the_next_cell_that_needs_a_person_is_one_key_away(open_page, ada, field_address):
     page = open_page(storage_state=ada)
-    page.route(CELLS, make_uncertain(3, 7))
+    page.route(CELLS, make_suspicious({3: "uncertain", 7: "parasitized"}))
     show(page, field_address)
     expect(page.locator("[data-need]")).to_have_text("2 need a person")
     seen = []

@@ -58,8 +58,9 @@ function suspicion(cell) {
   return cell.probability ?? (cell.review === "parasitized" ? 1 : 0);
 }
 
+// As the server counts what is to be looked at: a positive slide rests on these.
 export function needsPerson(cell) {
-  return cell.counts_as === "uncertain" && !cell.review;
+  return ["parasitized", "uncertain"].includes(cell.counts_as) && !cell.review;
 }
 
 // As the pages of the server write a share: never a rounded 0 % or 100 %.
