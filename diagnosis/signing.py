@@ -54,7 +54,7 @@ class Standing:
     """How a slide stands to its reports."""
 
     reports: list[Report]
-    """The newest first."""
+    """The newest first, each without its content, which may be long, until that is asked for."""
     change: Change | None
     hindrance: str
 
@@ -98,7 +98,7 @@ def marked(slides: QuerySet[Slide]) -> QuerySet[Slide]:
 
 
 def standing(slide: Slide) -> Standing:
-    reports = list(slide.reports.all())
+    reports = list(slide.reports.defer("content"))
     changed = change(reports[0], slide) if reports else None
     return Standing(reports, changed, hindrance(slide))
 

@@ -155,6 +155,15 @@ def test_neither_other_words_nor_other_names_change_a_slide(slide, ada, laborato
     assert not signing.has_changed(report, slide)
 
 
+def test_former_reports_are_listed_without_what_they_hold(slide, ada):
+    signing.sign(slide, ada)
+    for _ in range(2):
+        signing.amend(slide, ada, "A slip.")
+    reports = signing.standing(slide).reports
+    assert [report.number for report in reports] == [3, 2, 1]
+    assert all("content" in report.get_deferred_fields() for report in reports[1:])
+
+
 def test_a_review_changes_it_though_it_agrees(slide, ada):
     report = signing.sign(slide, ada)
     reviews.say(slide.images.first(), ada, "parasitized")
