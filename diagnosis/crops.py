@@ -29,10 +29,18 @@ def size(cell: Cell, image: SmearImage) -> tuple[int, int]:
 
 def of_cell(image: SmearImage, cell: Cell) -> bytes:
     """A WebP. Raises FileNotFoundError."""
-    if image.width * image.height > LARGE:
-        with _opened(image) as photo:
-            return _cut(photo, box(cell, image))
-    return _cut(_kept(image.pk), box(cell, image))
+    with photograph(image) as photo:
+        return _cut(photo, box(cell, image))
+
+
+@contextmanager
+def photograph(image: SmearImage) -> Iterator[Image.Image]:
+    """Raises FileNotFoundError."""
+    if image.width * image.height <= LARGE:
+        yield _kept(image.pk)
+        return
+    with _opened(image) as photo:
+        yield photo
 
 
 @lru_cache(maxsize=2)

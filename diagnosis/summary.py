@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from ml.parasitaemia import Estimate
 
-from . import counting, finding, verdict
+from . import counting, finding, pictures, verdict
 from .counting import Found
 from .models import READ_STATES, CellReview, Decision, Kind, Prediction, Review, Slide
 
@@ -48,6 +48,7 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "counts": _counts(result.found) if result else None,
         "crops": _crops(readings),
         "images": _images(readings),
+        "pictures": pictures.chosen(slide, readings),
         "reviewers": _reviewers(slide),
         "models": _models(readings),
         "finders": sorted({row.finder for row in readings if row.finder}),

@@ -18,10 +18,13 @@ from diagnosis.models import (
     SmearImage,
     State,
 )
+from ml.background import Background, Share
 from ml.drawing import draw_cell
 
 numbers = itertools.count(1)
 MAP = [[-2.0, -1.0, 0.0, 1.0], [0.0, 9.0, 4.0, 0.0], [0.0, 2.0, 1.0, 0.0], [-1.0, 0.0, 0.0, -3.0]]
+SHARE = Share(mean=0.002, spread=0.5, slides=30, cells=30_000)
+BACKGROUND = Background(SHARE, sensitivity=0.95, infected=500, uncertain=SHARE)
 PROBABILITIES = {"parasitized": 0.97, "uncertain": 0.5, "uninfected": 0.02}
 
 
@@ -37,6 +40,11 @@ def active_model(**fields: Any) -> ModelVersion:
         }
         | fields
     )
+
+
+def measured_model() -> ModelVersion:
+    """Active, and its false positives are known: there is a parasitaemia."""
+    return active_model(metrics={"background": BACKGROUND.as_dict()})
 
 
 def another_model(name: str = "resnet34-next", **fields: Any) -> ModelVersion:

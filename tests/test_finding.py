@@ -4,12 +4,8 @@ import pytest
 
 from diagnosis import cells, finding, verdict
 from diagnosis.models import Band, Finding
-from ml.background import Background, Share
 from tests.people import laboratory_of
-from tests.readings import active_model, new_slide, read, read_field
-
-SHARE = Share(mean=0.002, spread=0.5, slides=30, cells=30_000)
-BACKGROUND = Background(SHARE, sensitivity=0.95, infected=500, uncertain=SHARE)
+from tests.readings import active_model, measured_model, new_slide, read, read_field
 
 
 @pytest.fixture
@@ -19,7 +15,7 @@ def laboratory(db):
 
 @pytest.fixture
 def slide(laboratory):
-    active_model(metrics={"background": BACKGROUND.as_dict()})
+    measured_model()
     return new_slide(laboratory, "S-1")
 
 
