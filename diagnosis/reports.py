@@ -4,10 +4,10 @@ import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
 from . import counting, reviews
@@ -15,6 +15,7 @@ from .counting import Found
 from .models import Prediction, Review, Slide
 from .verdict import RESEARCH_USE, TRAINED_ON, outcome
 
+Response = TypeVar("Response", bound=HttpResponseBase)
 CELLS = {"red cells": "counted"} | {
     f"{name} cells": name
     for name in ("parasitized", "uncertain", "edge", "rejected", "removed", "reviewed")
@@ -40,7 +41,11 @@ def csv_response(slides: QuerySet[Slide], filename: str) -> StreamingHttpRespons
 
 def streamed(lines: Iterator[str], filename: str) -> StreamingHttpResponse:
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{_plain(filename)}.csv"'
+    return as_private_file(response, f"{filename}.csv")
+
+
+def as_private_file(response: Response, filename: str) -> Response:
+    response["Content-Disposition"] = f'attachment; filename="{_plain(filename)}"'
     response["Cache-Control"] = "private, no-store"
     return response
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import fields, history, home, images, reviews, signing, slides, tokens
+from .views import fields, history, home, images, reports, reviews, signing, slides, tokens
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/sign/", signing.slide_sign, name="slide_sign"),
     path("slides/<uuid:pk>/amend/", signing.slide_amend, name="slide_amend"),
     path("slides/<uuid:pk>/reports/<int:number>/", signing.slide_report, name="slide_report"),
+    path("slides/<uuid:pk>/report.pdf", reports.report_pdf, name="report_pdf"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),
     path("images/<uuid:pk>/retry/", images.image_retry, name="image_retry"),

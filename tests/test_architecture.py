@@ -12,6 +12,7 @@ import pytest
 from tests.servers import ROOT, clean_environment
 
 ENGINES = {"torch", "torchvision", "onnxruntime", "openvino"}
+PDF = {"reportlab"}
 ARRAYS = {"numpy", "cv2", "scipy", "sklearn", "matplotlib"}
 
 
@@ -71,10 +72,10 @@ call_command("createcachetable", verbosity=0)
 """
 
 
-def test_the_web_process_loads_no_engine_and_no_arrays(tmp_path):
+def test_the_web_process_loads_no_engine_no_arrays_and_no_pdf_library(tmp_path):
     packages = loaded(tmp_path, WORKER + WEB)
     assert "diagnosis" in packages
-    assert not packages & (ENGINES | ARRAYS)
+    assert not packages & (ENGINES | ARRAYS | PDF)
 
 
 def test_a_worker_on_the_default_engine_loads_no_torch(tmp_path, trained_model):

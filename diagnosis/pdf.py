@@ -1,0 +1,325 @@
+"""The report of a slide on one page, made from its summary: what a clinician files.
+
+Read from the top: whose slide, how far the report is, what to do, the numbers, the cells behind
+them, and what the reader must know. Long lists are cut, so that it is always one page.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from ml.parasitaemia import NEGATIVE
+
+from . import pictures, verdict
+from .finding import short, whole
+from .models import Decision
+from .pictures import Picture
+from .sheet import (
+    BOLD,
+    HEIGHT,
+    INNER,
+    MARGIN,
+    REGULAR,
+    SEMIBOLD,
+    Area,
+    Sheet,
+    Style,
+    height,
+    small_enough,
+)
+
+INK, QUIET, LINE, ACCENT = "#1c1926", "#5b5566", "#d9d4e2", "#583a99"
+TONES = {
+    "critical": ("#fdeee5", "#b23805"),
+    "negative": ("#e6f1f9", "#0b5790"),
+    "open": ("#fcf1ce", "#6f5000"),
+}
+"""Ground and ink of a verdict; its words say the same without colour."""
+MARKS = {Decision.PARASITIZED: "#d55e00", Decision.UNCERTAIN: "#f0e442"}
+"""As on the page of a field."""
+LABEL = Style(SEMIBOLD, 7.5, QUIET)
+VALUE = Style(REGULAR, 9.5, INK)
+SMALL = Style(REGULAR, 8, INK)
+CAPTION = Style(REGULAR, 7, QUIET)
+GAP = 10.0
+MOST_NOTES, MOST_NAMES = 8, 6
+LEAST_FIELD, MOST_FIELD = 70.0, 186.0
+HALF, RIGHT = (INNER - GAP) / 2, MARGIN + INNER
+IN_A_ROW = 8
+
+
+def of(content: dict[str, Any], report: Any | None, made_at: datetime) -> bytes:
+    """`content` is a summary: the one that was signed, or without a report how the slide stands."""
+    title = f"Malaria screening report, slide {content['code']}"
+    sheet = Sheet(title, content["laboratory"], content["wording"])
+    top = _head(sheet, content, report)
+    top = _verdict(sheet, top, content)
+    top = _figures(sheet, top, content)
+    top = _words_of_signer(sheet, top, report)
+    bottom = _foot(sheet, content, made_at)
+    bottom = _about(sheet, bottom, content)
+    notes = _notes(content)
+    room = bottom - top - sum(_height(note) for note in notes) - GAP
+    top = _pictures(sheet, top, room, *pictures.drawn(content))
+    _list(sheet, top, notes)
+    return sheet.finished()
+
+
+def _head(sheet: Sheet, content: dict[str, Any], report: Any | None) -> float:
+    word, line = _status(report)
+    code = small_enough(content["code"], Style(BOLD, 22), HALF)
+    sheet.text(MARGIN, 42, "Malaria screening report", Style(SEMIBOLD, 9, ACCENT))
+    sheet.text(MARGIN, 76 - code.size, content["code"], code)
+    sheet.text_to(RIGHT, 56, word, Style(BOLD, 13, INK if report else TONES["open"][1]))
+    sheet.text_to(RIGHT, 75, line, Style(REGULAR, 8.5, QUIET), HALF)
+    sheet.rule(94, LINE)
+    facts = {
+        "Laboratory": content["laboratory"],
+        "Stain": content["stain"] or "Not given",
+        "Added": _day(content["added_at"]),
+        "Images": f"{len(content['images']):,}",
+    }
+    below = _columns(sheet, 103, facts, (0.46, 0.15, 0.25, 0.14))
+    if content["note"]:
+        below = sheet.text(MARGIN, below + 3, content["note"], VALUE, lines=2)
+    return below + 7
+
+
+def _status(report: Any | None) -> tuple[str, str]:
+    if report is None:
+        return "Preliminary", "Not signed by a person yet"
+    signed = f"igned {_moment(report.signed_at)} by {report.who}"
+    if report.number == 1:
+        return "Final", f"S{signed}"
+    return "Amended", f"Report {report.number}, s{signed}"
+
+
+def _columns(sheet: Sheet, y: float, facts: dict[str, str], shares: Sequence[float]) -> float:
+    x, below = MARGIN, y
+    for (label, value), share in zip(facts.items(), shares, strict=True):
+        sheet.text(x, y, label, LABEL)
+        below = max(below, sheet.text(x, y + 10, value, VALUE, share * INNER - GAP, 2))
+        x += share * INNER
+    return below
+
+
+def _verdict(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
+    ground, ink = TONES[_tone(content)]
+    headline, advice = Style(BOLD, 19, ink), Style(SEMIBOLD, 9.5, ink)
+    x, width = MARGIN + 16, INNER - 32
+    tall = height(content["headline"], headline, width, 2) + height(
+        content["advice"], advice, width, 3
+    )
+    sheet.box(Area(MARGIN, y, INNER, tall + 24), fill=ground, radius=7)
+    below = sheet.text(x, y + 10, content["headline"], headline, width, 2)
+    sheet.text(x, below + 1, content["advice"], advice, width, 3)
+    return y + tall + 24 + GAP
+
+
+def _tone(content: dict[str, Any]) -> str:
+    if content["is_critical"]:
+        return "critical"
+    return "negative" if content["finding"] == NEGATIVE else "open"
+
+
+def _figures(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
+    """What was measured on the left, what was counted on the right."""
+    label, big, lines = _measured(content)
+    sheet.text(MARGIN, y, label, LABEL)
+    below = sheet.text(MARGIN, y + 9, big, Style(BOLD, 15), HALF)
+    for line in lines:
+        below = sheet.text(MARGIN, below, line, Style(REGULAR, 8.5), HALF, 2)
+    rows = _counted(content)
+    for place, (word, number) in enumerate(rows.items()):
+        column, row = divmod(place, (len(rows) + 1) // 2)
+        left = MARGIN + (2 + column) * INNER / 4
+        sheet.text(left, y + row * 26, word, LABEL)
+        sheet.text(left, y + row * 26 + 9, f"{number:,}", Style(SEMIBOLD, 10.5))
+    return max(below, y + 26 * ((len(rows) + 1) // 2)) + GAP
+
+
+def _measured(content: dict[str, Any]) -> tuple[str, str, list[str]]:
+    crops, parasitaemia = content["crops"], content["parasitaemia"]
+    if parasitaemia:
+        return "Parasitaemia", f"{short(parasitaemia['percent']['value'])} %", _basis(parasitaemia)
+    if content["counts"]:
+        return "Parasitaemia", "Not given", []
+    if crops:
+        found = f"{crops['parasitized']:,} of {crops['cells']:,}"
+        return "Chosen cells that are parasitized", found, [verdict.NO_PARASITAEMIA]
+    return "Parasitaemia", "Not given", ["No cell was read."]
+
+
+def _basis(parasitaemia: dict[str, Any]) -> list[str]:
+    percent, per_ul = parasitaemia["percent"], parasitaemia["per_microlitre"]
+    how = "measured" if parasitaemia["is_measured"] else "assumed, not measured"
+    return [
+        f"95 % interval {short(percent['low'])} to {short(percent['high'])} %",
+        f"{whole(per_ul['value'])} parasites per µL "
+        f"({whole(per_ul['low'])} to {whole(per_ul['high'])})",
+        f"Basis: {parasitaemia['basis']:,} red cells per µL, {how}",
+    ]
+
+
+def _counted(content: dict[str, Any]) -> dict[str, int]:
+    counts, crops = content["counts"], content["crops"]
+    if counts:
+        left_out = ("edge", "rejected", "removed")
+        return {
+            "Red cells counted": counts["cells"],
+            "Parasitized": counts["parasitized"],
+            "Uncertain": counts["uncertain"],
+            "Not counted": sum(counts[name] for name in left_out),
+            "Reviewed by people": counts["reviewed"],
+            "Still to be looked at": counts["to_look_at"],
+        }
+    names = ("parasitized", "uncertain", "uninfected")
+    return {name.capitalize(): crops[name] for name in names} if crops else {}
+
+
+def _words_of_signer(sheet: Sheet, y: float, report: Any | None) -> float:
+    said = {"Why it was amended": report.reason, "Comment": report.comment} if report else {}
+    for label, words in said.items():
+        if words:
+            sheet.text(MARGIN, y, label, LABEL)
+            y = sheet.text(MARGIN, y + 10, words, VALUE, lines=3) + GAP
+    return y
+
+
+def _foot(sheet: Sheet, content: dict[str, Any], made_at: datetime) -> float:
+    """Returns where it begins."""
+    y = HEIGHT - 66
+    sheet.rule(y, LINE)
+    below = sheet.text(MARGIN, y + 7, content["wording"], Style(BOLD, 9.5))
+    sheet.text(MARGIN, below + 1, f"Page made {_moment(made_at)}", CAPTION)
+    sheet.text_to(RIGHT, below + 1, f"Slide {content['slide']}", CAPTION)
+    return y
+
+
+def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
+    """Who and what read the slide, above the foot. Returns where it begins."""
+    facts = {
+        "Reviewed by": _some(content["reviewers"]) or "Nobody yet",
+        "Read by": _some([_version(model) for model in content["models"]]) or "Nothing yet",
+        "Limits": " ".join(content["limits"]),
+    }
+    width = INNER - 76
+    tall = sum(height(text, SMALL, width, 2) + 3 for text in facts.values())
+    y = top = bottom - tall - 6
+    for label, text in facts.items():
+        sheet.text(MARGIN, y + 0.4, label, Style(SEMIBOLD, 8, QUIET))
+        y = sheet.text(MARGIN + 76, y, text, SMALL, width, 2) + 3
+    return top - GAP
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _version(model: dict[str, Any]) -> str:
+    band = (
+        ""
+        if model["low"] is None
+        else f", uncertain from {model['low']:.3g} to {model['high']:.3g}"
+    )
+    return f"{model['name']} ({model['fingerprint'][:12]}{band})"
+
+
+def _notes(content: dict[str, Any]) -> list[str]:
+    """Without the sentence of the parasitaemia, which stands above in numbers."""
+    notes = content["lines"][1:] if content["parasitaemia"] else content["lines"]
+    notes = [note for note in notes if note != verdict.NO_PARASITAEMIA]
+    more = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], f"And {more:,} more."] if more > 0 else notes
+
+
+def _height(note: str) -> float:
+    return height(note, SMALL, INNER - 10, 2) + 2
+
+
+def _list(sheet: Sheet, y: float, notes: list[str]) -> None:
+    for note in notes:
+        sheet.text(MARGIN, y, "•", SMALL)
+        y = sheet.text(MARGIN + 10, y, note, SMALL, INNER - 10, 2) + 2
+
+
+def _pictures(
+    sheet: Sheet, y: float, room: float, fields: list[Picture], cells: list[Picture]
+) -> float:
+    """As large as there is room for; fields in which no cell could be seen are left out."""
+    strip = INNER / IN_A_ROW + 3 * CAPTION.leading
+    side = min(MOST_FIELD, room - strip - 2 * GAP)
+    if fields and side >= LEAST_FIELD:
+        y = _fields(sheet, y, side, fields)
+        return _cells(sheet, y, cells, IN_A_ROW)
+    return _cells(sheet, y, cells, IN_A_ROW // 2) if room >= 2 * strip else y
+
+
+def _fields(sheet: Sheet, y: float, side: float, fields: list[Picture]) -> float:
+    x, below = MARGIN, y
+    for picture in fields:
+        area = _within(Area(x, y, HALF, side), picture)
+        sheet.picture(area, picture.jpeg)
+        for decision, *share in picture.marks:
+            _mark(sheet, _part(area, *share), decision)
+        caption = area.y + area.height + 2
+        below = max(below, sheet.text(x, caption, _of_field(picture), CAPTION, area.width))
+        x += area.width + GAP
+    return below + GAP
+
+
+def _within(area: Area, picture: Picture) -> Area:
+    scale = min(area.width / picture.width, area.height / picture.height)
+    return area._replace(width=scale * picture.width, height=scale * picture.height)
+
+
+def _part(area: Area, x: float, y: float, width: float, height: float) -> Area:
+    left, top = area.x + x * area.width, area.y + y * area.height
+    return Area(left, top, width * area.width, height * area.height)
+
+
+def _mark(sheet: Sheet, area: Area, decision: str) -> None:
+    """A light line under a dark one, and the other way round: it is seen on any ground."""
+    is_uncertain = decision == Decision.UNCERTAIN
+    sheet.frame(area, "#333333" if is_uncertain else "#ffffff", 1.9)
+    sheet.frame(area, MARKS[Decision(decision)], 1.1, is_dashed=is_uncertain)
+
+
+def _of_field(picture: Picture) -> str:
+    about = picture.about
+    found = [f"{about[name]:,} {name}" for name in pictures.SUSPICIOUS if about[name]]
+    return f"{', '.join(found)} · {about['name']}"
+
+
+def _cells(sheet: Sheet, y: float, cells: list[Picture], in_a_row: int) -> float:
+    side = (INNER - (in_a_row - 1) * GAP) / in_a_row
+    step = side + 3 * CAPTION.leading
+    for place, picture in enumerate(cells):
+        row, column = divmod(place, in_a_row)
+        x, top = MARGIN + column * (side + GAP), y + row * step
+        area = _within(Area(x, top, side, side), picture)
+        sheet.picture(area, picture.jpeg)
+        _mark(sheet, area, picture.about["decision"])
+        word = picture.about["decision"].capitalize()
+        below = sheet.text(x, top + side + 3, word, CAPTION)
+        sheet.text(x, below, _by(picture.about), CAPTION)
+    return y + math.ceil(len(cells) / in_a_row) * step
+
+
+def _by(about: dict[str, Any]) -> str:
+    if about["is_reviewed"]:
+        return "by a person"
+    return "" if about["probability"] is None else f"model: {100 * about['probability']:.0f} %"
+
+
+def _day(when: str) -> str:
+    return f"{timezone.localtime(datetime.fromisoformat(when)):%-d %B %Y}"
+
+
+def _moment(when: datetime) -> str:
+    return f"{timezone.localtime(when):%-d %B %Y, %H:%M %Z}"

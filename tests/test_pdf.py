@@ -1,0 +1,178 @@
+"""The report of a slide on one page."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from pypdf import PdfReader
+
+from diagnosis import cells, pdf, summary, verdict
+from diagnosis.models import Cell
+from tests.people import laboratory_of
+from tests.readings import active_model, measured_model, new_image, new_slide, read, read_field
+
+NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def laboratory(db):
+    return laboratory_of("ada", "Kisumu Référence")
+
+
+@pytest.fixture
+def slide(laboratory):
+    measured_model()
+    return new_slide(laboratory, "KSM-7", stain="giemsa", note="Third film")
+
+
+def made(slide, report=None) -> PdfReader:
+    data = pdf.of(summary.of_slide(slide), report, NOW)
+    assert len(data) < 1_000_000
+    reader = PdfReader(io.BytesIO(data))
+    assert len(reader.pages) == 1
+    return reader
+
+
+def text(reader: PdfReader) -> str:
+    return " ".join(reader.pages[0].extract_text().split())
+
+
+def test_it_says_whose_slide_it_is_and_what_its_fields_say(slide):
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570, "uncertain")
+    content, page = summary.of_slide(slide), text(made(slide))
+    for words in ("KSM-7", "Kisumu Référence", "Giemsa", "Third film", content["headline"]):
+        assert words in page
+    assert verdict.ALARM in page
+    assert "95 % interval" in page
+    assert "parasites per µL" in page
+    assert "Basis: 5,000,000 red cells per µL, assumed, not measured" in page
+    assert "Page made 25 November 2026, 09:30 UTC" in page
+
+
+def test_the_wording_and_the_limits_are_on_every_page(slide):
+    for _ in range(2):
+        page = text(made(slide))
+        assert verdict.RESEARCH_USE in page
+        assert verdict.TRAINED_ON in page
+        read(slide, "parasitized")
+
+
+def test_a_measured_basis_is_called_so(slide):
+    slide.red_cells_per_microlitre = 3_900_000
+    slide.save()
+    read_field(slide, *["uninfected"] * 600)
+    assert "Basis: 3,900,000 red cells per µL, measured" in text(made(slide))
+
+
+def test_a_negative_says_in_how_many_cells_and_that_it_rules_nothing_out(slide):
+    read_field(slide, *["uninfected"] * 600)
+    page = text(made(slide))
+    assert "Negative in 600 red cells" in page
+    assert verdict.NEVER_RULES_OUT in page
+
+
+def test_chosen_cells_give_neither_a_parasitaemia_nor_a_negative(slide):
+    read(slide, "uninfected")
+    read(slide, "uninfected")
+    page = text(made(slide))
+    assert "0 of 2 cells parasitized" in page
+    assert verdict.NOT_NEGATIVE in page
+    assert verdict.NO_PARASITAEMIA in page
+    assert "Negative" not in page
+    assert "%" not in page.replace("95 %", "")
+
+
+def test_without_a_measured_background_no_parasitaemia_is_given(laboratory):
+    active_model()
+    slide = new_slide(laboratory)
+    read_field(slide, *["uninfected"] * 600)
+    page = text(made(slide))
+    assert "Parasitaemia Not given" in page
+    assert "have not been measured" in page
+
+
+def test_before_it_is_signed_it_is_preliminary(slide):
+    page = text(made(slide))
+    assert "Preliminary" in page
+    assert "Not signed" in page
+    assert "Final" not in page
+
+
+def test_reviewers_and_versions_are_named(slide, laboratory):
+    field = read_field(slide, "parasitized", "uninfected")
+    cells.say(field.image, laboratory.members.get(), field.cells.first().pk, "parasitized")
+    page = text(made(slide))
+    assert "Reviewed by ada" in page
+    version = active_model()
+    assert f"Read by {version.name} ({version.fingerprint[:12]}" in page
+
+
+def test_the_suspicious_cells_are_shown(slide):
+    read_field(slide, "parasitized", "uncertain", "uninfected")
+    Cell.objects.filter(decision="uncertain").update(x=150, y=150)
+    read(slide, "parasitized")
+    reader = made(slide)
+    assert len(reader.pages[0].images) == 1 + 3
+    page = text(reader)
+    assert "1 parasitized, 1 uncertain" in page
+    assert "model: 97 %" in page
+
+
+def test_without_suspicious_cells_there_are_no_pictures(slide):
+    read_field(slide, *["uninfected"] * 600)
+    assert not made(slide).pages[0].images
+
+
+def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
+    laboratory.name = "W" * 120
+    laboratory.save()
+    measured_model()
+    slide = new_slide(laboratory, "W" * 40, note="W" * 300, stain="leishman")
+    for _ in range(12):
+        read_field(
+            slide, *["parasitized", "uncertain"] * 60, image=new_image(slide, "W" * 200, 400)
+        )
+    content = summary.of_slide(slide)
+    content["reviewers"] = [f"reviewer-{number}" for number in range(40)]
+    content["lines"] = [f"Line {number}. {'word ' * 60}" for number in range(40)]
+    content["models"] *= 30
+    data = pdf.of(content, None, NOW)
+    assert len(data) < 1_000_000
+    reader = PdfReader(io.BytesIO(data))
+    assert len(reader.pages) == 1
+    page = text(reader)
+    assert "W" * 40 in page  # the code is whole
+    assert "and 34 more" in page
+    assert "And 31 more." in page
+    assert verdict.RESEARCH_USE in page
+    for x, y, words in places(reader):
+        assert 40 < x < 560, words
+        assert 20 < y < 810, words
+
+
+def places(reader: PdfReader) -> list[tuple[float, float, str]]:
+    found = []
+
+    def visit(words, _, matrix, *rest):
+        if words.strip():
+            found.append((matrix[4], matrix[5], words))
+
+    reader.pages[0].extract_text(visitor_text=visit)
+    return found
+
+
+def test_it_has_a_title_a_language_and_its_fonts_inside(slide):
+    reader = made(slide)
+    assert reader.metadata.title == "Malaria screening report, slide KSM-7"
+    assert reader.metadata.author == "Kisumu Référence"
+    assert reader.trailer["/Root"]["/Lang"] == "en-GB"
+    fonts = reader.pages[0]["/Resources"]["/Font"].values()
+    used = [font.get_object() for font in fonts if "OpenSans" in font.get_object()["/BaseFont"]]
+    assert used
+    assert all("/FontFile2" in font["/FontDescriptor"] for font in used)
+
+
+def test_a_slide_without_images_has_its_page(slide):
+    page = text(made(slide))
+    assert "No images yet" in page
+    assert "Nobody yet" in page

@@ -1,0 +1,54 @@
+"""The report of a slide as a file."""
+
+import io
+
+import pytest
+from django.urls import reverse
+from pypdf import PdfReader
+
+from diagnosis.models import Action, Event
+from tests.people import laboratory_of, signed_in
+from tests.readings import measured_model, new_slide, read_field
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def laboratory():
+    return laboratory_of("ada")
+
+
+@pytest.fixture
+def slide(laboratory):
+    measured_model()
+    slide = new_slide(laboratory, "KSM/7")
+    read_field(slide, "parasitized", *["uninfected"] * 10)
+    return slide
+
+
+@pytest.fixture
+def ada(laboratory):
+    return signed_in(laboratory.members.get())
+
+
+def test_the_pdf_is_a_private_file_named_by_the_slide_s_code(ada, slide):
+    answer = ada.get(reverse("report_pdf", args=[slide.pk]))
+    assert answer["Content-Type"] == "application/pdf"
+    assert answer["Content-Disposition"] == 'attachment; filename="KSM-7.pdf"'
+    assert answer["Cache-Control"] == "private, no-store"
+    assert "KSM/7" in PdfReader(io.BytesIO(answer.content)).pages[0].extract_text()
+
+
+def test_whoever_takes_it_is_noted(ada, slide):
+    ada.get(reverse("report_pdf", args=[slide.pk]))
+    event = Event.objects.get(action=Action.EXPORTED)
+    assert (event.who, event.name, event.changes) == ("ada", "KSM/7", {"form": [None, "PDF"]})
+
+
+def test_it_is_only_read(ada, slide):
+    assert ada.post(reverse("report_pdf", args=[slide.pk])).status_code == 405
+
+
+def test_the_page_of_the_slide_leads_there(ada, slide):
+    page = ada.get(reverse("slide", args=[slide.pk])).content.decode()
+    assert reverse("report_pdf", args=[slide.pk]) in page
