@@ -17,6 +17,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/amend/", signing.slide_amend, name="slide_amend"),
     path("slides/<uuid:pk>/reports/<int:number>/", signing.slide_report, name="slide_report"),
     path("slides/<uuid:pk>/report.pdf", reports.report_pdf, name="report_pdf"),
+    path("slides/<uuid:pk>/report.json", reports.report_fhir, name="report_fhir"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),
     path("images/<uuid:pk>/heatmap/", images.image_heatmap, name="image_heatmap"),
     path("images/<uuid:pk>/retry/", images.image_retry, name="image_retry"),

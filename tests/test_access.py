@@ -256,6 +256,7 @@ TABLE = {
     "slide_again": of_slide(opens=302, method="post"),
     "slide_csv": of_slide(),
     "report_pdf": of_slide(),
+    "report_fhir": of_slide(),
     "slide_delete": of_uploaders(opens=302, method="post"),
     "slide_basis": of_slide(opens=302, method="post"),
     "slide_sign": of_reviewers("slide"),

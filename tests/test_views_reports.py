@@ -1,6 +1,7 @@
 """The report of a slide as a file."""
 
 import io
+import json
 
 import pytest
 from django.urls import reverse
@@ -39,16 +40,23 @@ def test_the_pdf_is_a_private_file_named_by_the_slide_s_code(ada, slide):
     assert "KSM/7" in PdfReader(io.BytesIO(answer.content)).pages[0].extract_text()
 
 
-def test_whoever_takes_it_is_noted(ada, slide):
-    ada.get(reverse("report_pdf", args=[slide.pk]))
+def test_fhir_is_a_private_file_too(ada, slide):
+    answer = ada.get(reverse("report_fhir", args=[slide.pk]))
+    assert answer["Content-Type"] == "application/fhir+json"
+    assert answer["Content-Disposition"] == 'attachment; filename="KSM-7.json"'
+    assert answer["Cache-Control"] == "private, no-store"
+    assert json.loads(answer.content)["resourceType"] == "Bundle"
+
+
+@pytest.mark.parametrize(("name", "form"), [("report_pdf", "PDF"), ("report_fhir", "FHIR")])
+def test_whoever_takes_it_is_noted(ada, slide, name, form):
+    ada.get(reverse(name, args=[slide.pk]))
     event = Event.objects.get(action=Action.EXPORTED)
-    assert (event.who, event.name, event.changes) == ("ada", "KSM/7", {"form": [None, "PDF"]})
+    assert (event.who, event.name, event.changes) == ("ada", "KSM/7", {"form": [None, form]})
 
 
-def test_it_is_only_read(ada, slide):
-    assert ada.post(reverse("report_pdf", args=[slide.pk])).status_code == 405
-
-
-def test_the_page_of_the_slide_leads_there(ada, slide):
-    page = ada.get(reverse("slide", args=[slide.pk])).content.decode()
-    assert reverse("report_pdf", args=[slide.pk]) in page
+@pytest.mark.parametrize("name", ["report_pdf", "report_fhir"])
+def test_it_is_only_read_and_the_page_of_the_slide_leads_there(ada, slide, name):
+    address = reverse(name, args=[slide.pk])
+    assert ada.post(address).status_code == 405
+    assert address in ada.get(reverse("slide", args=[slide.pk])).content.decode()

@@ -1,0 +1,272 @@
+"""The report of a slide as FHIR R4: a collection that a hospital's system takes in.
+
+Made from the summary alone. The same slide has the same ids, so that a later report takes the
+place of an earlier one. It names no patient: the slide's code stands on its specimen.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from ml.parasitaemia import NEGATIVE, POSITIVE
+
+from .models import Decision, Kind
+
+Resource = dict[str, Any]
+
+LOINC, SNOMED, UCUM = "http://loinc.org", "http://snomed.info/sct", "http://unitsofmeasure.org"
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+PRESENCE = {
+    "system": LOINC,
+    "code": "51587-4",
+    "display": "Plasmodium sp [Presence] in Blood by Light microscopy",
+}
+PERCENT = {"system": LOINC, "code": "53556-7"}
+DETECTED = ("260373001", "Detected", "POS")
+NOT_DETECTED = ("260415000", "Not detected", "NEG")
+INCONCLUSIVE = ("419984006", "Inconclusive", "IND")
+"""SNOMED CT's code and word for a value, and the code of its interpretation."""
+NOT_PERFORMED = {"system": f"{TERMINOLOGY}/data-absent-reason", "code": "not-performed"}
+DIGITS = 4
+
+
+def bundle(content: dict[str, Any], report: Any | None) -> Resource:
+    """`content` is a summary: the one that was signed, or without a report how the slide stands."""
+    slide = _Slide(content, report)
+    results = slide.observations()
+    resources = [slide.report(results), slide.specimen(), slide.laboratory(), *slide.devices()]
+    return _filled(
+        resourceType="Bundle",
+        id=slide.id("bundle"),
+        type="collection",
+        timestamp=slide.issued,
+        entry=[
+            {"fullUrl": f"urn:uuid:{resource['id']}", "resource": resource}
+            for resource in [*resources, *results]
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Slide:
+    content: dict[str, Any]
+    signed: Any | None
+
+    def id(self, name: str) -> str:
+        return str(uuid5(UUID(self.content["slide"]), name))
+
+    def refer(self, name: str) -> Resource:
+        return {"reference": f"urn:uuid:{self.id(name)}"}
+
+    @property
+    def status(self) -> str:
+        if self.signed is None:
+            return "preliminary"
+        return "final" if self.signed.number == 1 else "amended"
+
+    @property
+    def issued(self) -> str:
+        """Empty while nothing was read."""
+        signed_at = self.signed.signed_at.isoformat() if self.signed else ""
+        return signed_at or str(self.content["read_at"])
+
+    def report(self, results: list[Resource]) -> Resource:
+        return _filled(
+            resourceType="DiagnosticReport",
+            id=self.id("report"),
+            language="en",
+            identifier=[_identifier(self.content["slide"])],
+            status=self.status,
+            category=[_coded(f"{TERMINOLOGY}/v2-0074", "LAB")],
+            code={"coding": [PRESENCE], "text": "Malaria screening of a stained thin blood film"},
+            effectiveDateTime=self.content["added_at"],
+            issued=self.issued,
+            performer=[self.refer("laboratory")],
+            resultsInterpreter=self._signer(),
+            specimen=[self.refer("specimen")],
+            result=[{"reference": f"urn:uuid:{result['id']}"} for result in results],
+            conclusion=self._conclusion(),
+        )
+
+    def _signer(self) -> list[Resource]:
+        return [{"type": "Practitioner", "display": self.signed.who}] if self.signed else []
+
+    def _conclusion(self) -> str:
+        """What was found, what the signer adds, and the wording, which never lacks."""
+        content, signed = self.content, self.signed
+        said = [signed.reason and f"Amended: {signed.reason}", signed.comment] if signed else []
+        parts = [f"{content['headline']}.", content["advice"], *said, content["wording"]]
+        return " ".join([*filter(None, parts), *content["limits"]])
+
+    def specimen(self) -> Resource:
+        stain = self.content["stain"]
+        return _filled(
+            resourceType="Specimen",
+            id=self.id("specimen"),
+            identifier=[{"value": self.content["code"]}],
+            type={"text": "Stained thin blood film"},
+            processing=[{"description": f"{stain} stain"}] if stain else [],
+            note=_notes([self.content["note"]]),
+        )
+
+    def laboratory(self) -> Resource:
+        return {
+            "resourceType": "Organization",
+            "id": self.id("laboratory"),
+            "name": self.content["laboratory"],
+        }
+
+    def devices(self) -> list[Resource]:
+        """The versions of the model that read the slide."""
+        limits = self.content["limits"]
+        return [
+            {
+                "resourceType": "Device",
+                "id": self.id(name),
+                "identifier": [{"value": model["fingerprint"]}],
+                "deviceName": [{"name": model["name"], "type": "model-name"}],
+                "type": {"text": "Model that reads photographs of blood films"},
+                "version": [{"value": model["fingerprint"]}],
+                "note": _notes([*limits, _band(model)]),
+            }
+            for name, model in self._models.items()
+        ]
+
+    @property
+    def _models(self) -> dict[str, Any]:
+        """By a name for each, as one version may have read with several thresholds."""
+        return {f"model {number}": of for number, of in enumerate(self.content["models"], 1)}
+
+    def observations(self) -> list[Resource]:
+        content = self.content
+        found = [self._presence()]
+        if parasitaemia := content["parasitaemia"]:
+            found += [self._percent(parasitaemia), self._density(parasitaemia)]
+        if counts := content["counts"]:
+            found.append(self._numbers("Red cells of whole fields", counts))
+        if crops := content["crops"]:
+            found.append(self._numbers("Chosen cells, each an image", crops))
+        return found
+
+    def _presence(self) -> Resource:
+        value = _presence_of(self.content)
+        if value is None:
+            absent = {
+                "coding": [NOT_PERFORMED],
+                "text": "No red cells of whole fields were counted",
+            }
+            return self._observation(PRESENCE["display"], PRESENCE, dataAbsentReason=absent)
+        code, word, interpretation = value
+        return self._observation(
+            PRESENCE["display"],
+            PRESENCE,
+            valueCodeableConcept=_coded(SNOMED, code, word),
+            interpretation=[_coded(f"{TERMINOLOGY}/v3-ObservationInterpretation", interpretation)],
+        )
+
+    def _percent(self, parasitaemia: Resource) -> Resource:
+        estimate = parasitaemia["percent"]
+        return self._observation(
+            "Parasitaemia in percent of red cells",
+            PERCENT,
+            valueQuantity=_quantity(estimate["value"], "%"),
+            component=[_interval(estimate, "%")],
+        )
+
+    def _density(self, parasitaemia: Resource) -> Resource:
+        estimate = parasitaemia["per_microlitre"]
+        how = "measured" if parasitaemia["is_measured"] else "assumed, not measured"
+        basis = {
+            "code": {"text": f"Red cells per microlitre, {how}"},
+            "valueQuantity": _quantity(parasitaemia["basis"], "/uL"),
+        }
+        return self._observation(
+            "Parasites per microlitre of blood",
+            valueQuantity=_quantity(estimate["value"], "/uL"),
+            component=[_interval(estimate, "/uL"), basis],
+        )
+
+    def _numbers(self, text: str, counts: dict[str, int]) -> Resource:
+        component = [
+            {"code": {"text": name.replace("_", " ")}, "valueInteger": number}
+            for name, number in counts.items()
+        ]
+        return self._observation(text, component=component)
+
+    def _observation(self, text: str, code: Resource | None = None, **result: Any) -> Resource:
+        """A device is named where one alone read the slide: FHIR has room for no more."""
+        content = self.content
+        models = list(self._models)
+        return _filled(
+            resourceType="Observation",
+            id=self.id(text),
+            status=self.status,
+            category=[_coded(f"{TERMINOLOGY}/observation-category", "laboratory")],
+            code=_filled(coding=[code] if code else [], text=text),
+            effectiveDateTime=content["added_at"],
+            issued=self.issued,
+            performer=[self.refer("laboratory")],
+            **result,
+            note=_notes([*content["lines"], content["wording"], *content["limits"]]),
+            specimen=self.refer("specimen"),
+            device=self.refer(models[0]) if len(models) == 1 else None,
+        )
+
+
+def _presence_of(content: dict[str, Any]) -> tuple[str, str, str] | None:
+    """None where nothing can be said: chosen cells without a suspicious one are not negative."""
+    crops = content["crops"] or {}
+    if content["finding"] == POSITIVE or _has_seen_parasite(content):
+        return DETECTED
+    if content["finding"] == NEGATIVE and not content["is_critical"]:
+        return NOT_DETECTED
+    if content["finding"] or crops.get("parasitized") or crops.get("uncertain"):
+        return INCONCLUSIVE
+    return None
+
+
+def _has_seen_parasite(content: dict[str, Any]) -> bool:
+    """A person, in a chosen cell; in fields this is a finding."""
+    return any(
+        image["decision"] == Decision.PARASITIZED and image["is_reviewed"]
+        for image in content["images"]
+        if image["kind"] == Kind.CELL
+    )
+
+
+def _filled(**fields: Any) -> Resource:
+    """FHIR knows no empty values."""
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def _coded(system: str, code: str, display: str = "") -> Resource:
+    return {"coding": [_filled(system=system, code=code, display=display)]}
+
+
+def _identifier(slide: str) -> Resource:
+    return {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{slide}"}
+
+
+def _notes(texts: list[str]) -> list[Resource]:
+    return [{"text": text} for text in texts if text]
+
+
+def _band(model: Resource) -> str:
+    if model["low"] is None:
+        return ""
+    return f"Uncertain where the probability lies from {model['low']:.3g} to {model['high']:.3g}."
+
+
+def _interval(estimate: dict[str, float], unit: str) -> Resource:
+    low, high = (_quantity(estimate[end], unit) for end in ("low", "high"))
+    return {"code": {"text": "95 % interval"}, "valueRange": {"low": low, "high": high}}
+
+
+def _quantity(value: float, unit: str) -> Resource:
+    number = float(f"{value:.{DIGITS}g}")
+    return {
+        "value": int(number) if number.is_integer() else number,
+        "unit": unit,
+        "system": UCUM,
+        "code": unit,
+    }

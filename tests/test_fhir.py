@@ -1,0 +1,233 @@
+"""The report of a slide as FHIR R4."""
+
+import json
+from typing import Any
+
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+
+from diagnosis import cells, fhir, finding, reviews, summary, verdict
+from tests.people import laboratory_of
+from tests.readings import (
+    another_model,
+    measured_model,
+    new_slide,
+    read,
+    read_field,
+    waiting,
+)
+
+
+@pytest.fixture
+def laboratory(db):
+    return laboratory_of("ada")
+
+
+@pytest.fixture
+def slide(laboratory):
+    measured_model()
+    return new_slide(laboratory, "KSM-7", stain="giemsa", note="Third film")
+
+
+def bundle_of(slide, report=None) -> dict[str, Any]:
+    """Each resource is one by R4B's own definitions, and nothing refers into the void."""
+    bundle = fhir.bundle(summary.of_slide(slide), report)
+    bundle = json.loads(json.dumps(bundle))
+    get_fhir_model_class("Bundle").model_validate(bundle)
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+        assert entry["fullUrl"] == f"urn:uuid:{resource['id']}"
+    known = [entry["fullUrl"] for entry in bundle["entry"]]
+    assert len(known) == len(set(known))
+    assert set(references(bundle)) <= set(known)
+    return bundle
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["reference"]] if "reference" in value else []
+        return own + references(list(value.values()))
+    return [one for part in value for one in references(part)] if isinstance(value, list) else []
+
+
+def resources(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    found = [entry["resource"] for entry in bundle["entry"]]
+    return [resource for resource in found if resource["resourceType"] == kind]
+
+
+def coded(bundle: dict[str, Any], code: str) -> list[dict[str, Any]]:
+    """The observations with a code of LOINC."""
+    return [
+        observation
+        for observation in resources(bundle, "Observation")
+        for coding in observation["code"].get("coding", [])
+        if coding["system"] == "http://loinc.org" and coding["code"] == code
+    ]
+
+
+def presence(bundle: dict[str, Any]) -> tuple[str, str]:
+    """Value and interpretation."""
+    (observation,) = coded(bundle, "51587-4")
+    value = observation["valueCodeableConcept"]["coding"][0]
+    assert value["system"] == "http://snomed.info/sct"
+    return value["display"], observation["interpretation"][0]["coding"][0]["code"]
+
+
+def named(bundle: dict[str, Any], text: str) -> dict[str, Any]:
+    found = [o for o in resources(bundle, "Observation") if o["code"]["text"] == text]
+    (observation,) = found
+    return observation
+
+
+def numbers(observation: dict[str, Any]) -> dict[str, int]:
+    return {part["code"]["text"]: part["valueInteger"] for part in observation["component"]}
+
+
+def test_a_positive_slide_has_presence_parasitaemia_and_counts(slide):
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570, "edge")
+    bundle = bundle_of(slide)
+    assert bundle["type"] == "collection"
+    assert presence(bundle) == ("Detected", "POS")
+    percent = finding.of_slide(slide).parasitaemia.percent
+    (observation,) = coded(bundle, "53556-7")
+    quantity = observation["valueQuantity"]
+    assert (quantity["unit"], quantity["code"]) == ("%", "%")
+    assert quantity["value"] == pytest.approx(percent.value, rel=1e-3)
+    interval = observation["component"][0]["valueRange"]
+    assert interval["low"]["value"] == pytest.approx(percent.low, rel=1e-3)
+    assert interval["high"]["value"] == pytest.approx(percent.high, rel=1e-3)
+    counted = numbers(named(bundle, "Red cells of whole fields"))
+    assert (counted["cells"], counted["parasitized"], counted["edge"]) == (600, 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("measured", "basis", "words"),
+    [(None, 5_000_000, "assumed, not measured"), (4_100_000, 4_100_000, "measured")],
+)
+def test_parasites_per_microlitre_stand_with_their_basis(slide, measured, basis, words):
+    slide.red_cells_per_microlitre = measured
+    slide.save()
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+    observation = named(bundle_of(slide), "Parasites per microlitre of blood")
+    interval, part = observation["component"]
+    assert part["code"]["text"] == f"Red cells per microlitre, {words}"
+    assert part["valueQuantity"]["value"] == basis
+    value = observation["valueQuantity"]["value"]
+    assert interval["valueRange"]["low"]["value"] < value
+    assert value < interval["valueRange"]["high"]["value"]
+
+
+def test_the_result_of_negative_and_of_uncertain_fields(slide, laboratory):
+    read_field(slide, *["uninfected"] * 600)
+    assert presence(bundle_of(slide)) == ("Not detected", "NEG")
+    few = new_slide(laboratory)
+    read_field(few, *["uninfected"] * 100)
+    assert presence(bundle_of(few)) == ("Inconclusive", "IND")
+
+
+def test_a_suspicious_chosen_cell_beside_negative_fields_is_no_negative(slide):
+    read_field(slide, *["uninfected"] * 600)
+    read(slide, "parasitized")
+    assert presence(bundle_of(slide)) == ("Inconclusive", "IND")
+
+
+@pytest.mark.parametrize("decisions", [["uninfected"] * 3, ["rejected"], []])
+def test_chosen_cells_without_a_suspicious_one_have_no_presence_at_all(slide, decisions):
+    for decision in decisions:
+        read(slide, decision)
+    bundle = bundle_of(slide)
+    (observation,) = coded(bundle, "51587-4")
+    assert "valueCodeableConcept" not in observation
+    assert "interpretation" not in observation
+    assert observation["dataAbsentReason"]["coding"][0]["code"] == "not-performed"
+    assert coded(bundle, "53556-7") == []
+
+
+def test_chosen_cells_are_counted_without_a_parasitaemia(slide, laboratory):
+    suspect = read(slide, "parasitized")
+    read(slide, "uninfected")
+    bundle = bundle_of(slide)
+    assert presence(bundle) == ("Inconclusive", "IND")
+    assert coded(bundle, "53556-7") == []
+    assert "per microlitre" not in json.dumps(bundle)
+    assert numbers(named(bundle, "Chosen cells, each an image"))["parasitized"] == 1
+    reviews.say(suspect.image, laboratory.members.get(), "parasitized")
+    assert presence(bundle_of(slide)) == ("Detected", "POS")
+
+
+def test_before_it_is_signed_all_of_it_is_preliminary(slide):
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+    waiting(slide)
+    bundle = bundle_of(slide)
+    (report,) = resources(bundle, "DiagnosticReport")
+    assert "resultsInterpreter" not in report
+    statuses = {each["status"] for each in [report, *resources(bundle, "Observation")]}
+    assert statuses == {"preliminary"}
+
+
+def test_the_report_leads_to_all_results_to_the_slide_and_to_the_laboratory(slide):
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+    read(slide)
+    bundle = bundle_of(slide)
+    (report,) = resources(bundle, "DiagnosticReport")
+    results = {f"urn:uuid:{one['id']}" for one in resources(bundle, "Observation")}
+    assert {one["reference"] for one in report["result"]} == results
+    (specimen,), (laboratory,) = resources(bundle, "Specimen"), resources(bundle, "Organization")
+    assert report["specimen"] == [{"reference": f"urn:uuid:{specimen['id']}"}]
+    assert report["performer"] == [{"reference": f"urn:uuid:{laboratory['id']}"}]
+    assert specimen["identifier"] == [{"value": "KSM-7"}]
+    assert specimen["processing"] == [{"description": "Giemsa stain"}]
+    assert laboratory["name"] == "Kisumu"
+    assert resources(bundle, "Patient") == []
+
+
+def test_the_wording_is_in_the_conclusion_and_beside_every_value(slide):
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+    bundle = bundle_of(slide)
+    (report,) = resources(bundle, "DiagnosticReport")
+    for words in (
+        summary.of_slide(slide)["headline"],
+        verdict.ALARM,
+        verdict.RESEARCH_USE,
+        verdict.TRAINED_ON,
+    ):
+        assert words in report["conclusion"]
+    for observation in resources(bundle, "Observation"):
+        notes = [note["text"] for note in observation["note"]]
+        assert verdict.RESEARCH_USE in notes
+        assert verdict.TRAINED_ON in notes
+
+
+def test_the_version_that_read_it_is_the_device_of_each_result(slide):
+    version = measured_model()
+    read_field(slide, *["uninfected"] * 600)
+    bundle = bundle_of(slide)
+    (device,) = resources(bundle, "Device")
+    assert device["deviceName"] == [{"name": version.name, "type": "model-name"}]
+    assert device["version"] == [{"value": version.fingerprint}]
+    for observation in resources(bundle, "Observation"):
+        assert observation["device"] == {"reference": f"urn:uuid:{device['id']}"}
+
+
+def test_of_several_versions_each_is_a_device_and_none_has_read_all(slide):
+    read(slide)
+    read(slide, model=another_model())
+    bundle = bundle_of(slide)
+    assert len(resources(bundle, "Device")) == 2
+    assert not any("device" in each for each in resources(bundle, "Observation"))
+
+
+def test_the_same_slide_keeps_its_ids(slide, laboratory):
+    field = read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+    before = bundle_of(slide)
+    assert bundle_of(slide) == before
+    cells.say(field.image, laboratory.members.get(), field.cells.first().pk, "parasitized")
+    after = bundle_of(slide)
+    assert after != before
+    assert [entry["fullUrl"] for entry in after["entry"]] == [
+        entry["fullUrl"] for entry in before["entry"]
+    ]
+    other = new_slide(laboratory)
+    theirs = {entry["fullUrl"] for entry in bundle_of(other)["entry"]}
+    assert theirs.isdisjoint(entry["fullUrl"] for entry in before["entry"])
