@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from ml.parasitaemia import NEGATIVE, POSITIVE
 
-from .models import Decision, Kind
+from .models import Decision, Kind, Report
 
 Resource = dict[str, Any]
 
@@ -30,7 +30,7 @@ NOT_PERFORMED = {"system": f"{TERMINOLOGY}/data-absent-reason", "code": "not-per
 DIGITS = 4
 
 
-def bundle(content: dict[str, Any], report: Any | None) -> Resource:
+def bundle(content: dict[str, Any], report: Report | None) -> Resource:
     """`content` is a summary: the one that was signed, or without a report how the slide stands."""
     slide = _Slide(content, report)
     results = slide.observations()
@@ -50,7 +50,7 @@ def bundle(content: dict[str, Any], report: Any | None) -> Resource:
 @dataclass(frozen=True)
 class _Slide:
     content: dict[str, Any]
-    signed: Any | None
+    signed: Report | None
 
     def id(self, name: str) -> str:
         return str(uuid5(UUID(self.content["slide"]), name))

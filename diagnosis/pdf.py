@@ -15,7 +15,7 @@ from ml.parasitaemia import NEGATIVE
 
 from . import pictures, verdict
 from .finding import short, whole
-from .models import Decision
+from .models import Decision, Report
 from .pictures import Picture
 from .sheet import (
     BOLD,
@@ -30,6 +30,7 @@ from .sheet import (
     height,
     small_enough,
 )
+from .signing import Change
 
 INK, QUIET, LINE, ACCENT = "#1c1926", "#5b5566", "#d9d4e2", "#583a99"
 TONES = {
@@ -51,14 +52,22 @@ HALF, RIGHT = (INNER - GAP) / 2, MARGIN + INNER
 IN_A_ROW = 8
 
 
-def of(content: dict[str, Any], report: Any | None, made_at: datetime) -> bytes:
-    """`content` is a summary: the one that was signed, or without a report how the slide stands."""
+def of(
+    content: dict[str, Any],
+    report: Report | None,
+    made_at: datetime,
+    change: Change | None = None,
+) -> bytes:
+    """`content` is a summary: the one that was signed, or without a report how the slide stands.
+
+    `change` is what the slide says since.
+    """
     title = f"Malaria screening report, slide {content['code']}"
     sheet = Sheet(title, content["laboratory"], content["wording"])
     top = _head(sheet, content, report)
     top = _verdict(sheet, top, content)
     top = _figures(sheet, top, content)
-    top = _words_of_signer(sheet, top, report)
+    top = _words(sheet, top, report, change)
     bottom = _foot(sheet, content, made_at)
     bottom = _about(sheet, bottom, content)
     notes = _notes(content)
@@ -68,7 +77,7 @@ def of(content: dict[str, Any], report: Any | None, made_at: datetime) -> bytes:
     return sheet.finished()
 
 
-def _head(sheet: Sheet, content: dict[str, Any], report: Any | None) -> float:
+def _head(sheet: Sheet, content: dict[str, Any], report: Report | None) -> float:
     word, line = _status(report)
     code = small_enough(content["code"], Style(BOLD, 22), HALF)
     sheet.text(MARGIN, 42, "Malaria screening report", Style(SEMIBOLD, 9, ACCENT))
@@ -88,7 +97,7 @@ def _head(sheet: Sheet, content: dict[str, Any], report: Any | None) -> float:
     return below + 7
 
 
-def _status(report: Any | None) -> tuple[str, str]:
+def _status(report: Report | None) -> tuple[str, str]:
     if report is None:
         return "Preliminary", "Not signed by a person yet"
     signed = f"igned {_moment(report.signed_at)} by {report.who}"
@@ -180,8 +189,13 @@ def _counted(content: dict[str, Any]) -> dict[str, int]:
     return {name.capitalize(): crops[name] for name in names} if crops else {}
 
 
-def _words_of_signer(sheet: Sheet, y: float, report: Any | None) -> float:
-    said = {"Why it was amended": report.reason, "Comment": report.comment} if report else {}
+def _words(sheet: Sheet, y: float, report: Report | None, change: Change | None) -> float:
+    since = f"It says now: {change.now}." if change else ""
+    said = {
+        "The slide has changed since it was signed": since,
+        "Why it was amended": report.reason if report else "",
+        "Comment": report.comment if report else "",
+    }
     for label, words in said.items():
         if words:
             sheet.text(MARGIN, y, label, LABEL)

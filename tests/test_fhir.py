@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
-from diagnosis import cells, fhir, finding, reviews, summary, verdict
+from diagnosis import cells, fhir, finding, reviews, signing, summary, verdict
 from tests.people import laboratory_of
 from tests.readings import (
     another_model,
@@ -29,19 +29,30 @@ def slide(laboratory):
     return new_slide(laboratory, "KSM-7", stain="giemsa", note="Third film")
 
 
-def bundle_of(slide, report=None) -> dict[str, Any]:
+def bundle_of(slide) -> dict[str, Any]:
+    return checked(fhir.bundle(summary.of_slide(slide), None))
+
+
+def signed(report) -> dict[str, Any]:
+    return checked(fhir.bundle(report.content, report))
+
+
+def checked(made: dict[str, Any]) -> dict[str, Any]:
     """Each resource is one by R4B's own definitions, and nothing refers into the void."""
-    bundle = fhir.bundle(summary.of_slide(slide), report)
-    bundle = json.loads(json.dumps(bundle))
+    bundle = json.loads(json.dumps(made))
     get_fhir_model_class("Bundle").model_validate(bundle)
     for entry in bundle["entry"]:
         resource = entry["resource"]
         get_fhir_model_class(resource["resourceType"]).model_validate(resource)
         assert entry["fullUrl"] == f"urn:uuid:{resource['id']}"
-    known = [entry["fullUrl"] for entry in bundle["entry"]]
+    known = urls(bundle)
     assert len(known) == len(set(known))
     assert set(references(bundle)) <= set(known)
     return bundle
+
+
+def urls(bundle: dict[str, Any]) -> list[str]:
+    return [entry["fullUrl"] for entry in bundle["entry"]]
 
 
 def references(value: Any) -> list[str]:
@@ -166,6 +177,27 @@ def test_before_it_is_signed_all_of_it_is_preliminary(slide):
     assert statuses == {"preliminary"}
 
 
+def test_once_signed_all_of_it_is_final_then_amended_under_the_same_ids(slide, laboratory):
+    ada = laboratory.members.get()
+    field = read_field(slide, "parasitized", *["uninfected"] * 600)
+    before = bundle_of(slide)
+    first = signed(signing.sign(slide, ada, "Repeat tomorrow."))
+    cells.say(field.image, ada, field.cells.first().pk, "parasitized")
+    second = signed(signing.amend(slide, ada, "A parasite was seen."))
+    for bundle, status in ((first, "final"), (second, "amended")):
+        (report,) = resources(bundle, "DiagnosticReport")
+        assert report["resultsInterpreter"] == [{"type": "Practitioner", "display": "ada"}]
+        statuses = {each["status"] for each in [report, *resources(bundle, "Observation")]}
+        assert statuses == {status}
+        assert urls(bundle) == urls(before)
+    (report,) = resources(first, "DiagnosticReport")
+    assert "Repeat tomorrow." in report["conclusion"]
+    assert presence(first) == ("Inconclusive", "IND")
+    (report,) = resources(second, "DiagnosticReport")
+    assert "Amended: A parasite was seen." in report["conclusion"]
+    assert presence(second) == ("Detected", "POS")
+
+
 def test_the_report_leads_to_all_results_to_the_slide_and_to_the_laboratory(slide):
     read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
     read(slide)
@@ -225,9 +257,5 @@ def test_the_same_slide_keeps_its_ids(slide, laboratory):
     cells.say(field.image, laboratory.members.get(), field.cells.first().pk, "parasitized")
     after = bundle_of(slide)
     assert after != before
-    assert [entry["fullUrl"] for entry in after["entry"]] == [
-        entry["fullUrl"] for entry in before["entry"]
-    ]
-    other = new_slide(laboratory)
-    theirs = {entry["fullUrl"] for entry in bundle_of(other)["entry"]}
-    assert theirs.isdisjoint(entry["fullUrl"] for entry in before["entry"])
+    assert urls(after) == urls(before)
+    assert set(urls(bundle_of(new_slide(laboratory)))).isdisjoint(urls(before))

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from pypdf import PdfReader
 
-from diagnosis import cells, pdf, summary, verdict
-from diagnosis.models import Cell
+from diagnosis import cells, pdf, signing, summary, verdict
+from diagnosis.models import Cell, Report
 from tests.people import laboratory_of
 from tests.readings import active_model, measured_model, new_image, new_slide, read, read_field
 
@@ -25,8 +25,15 @@ def slide(laboratory):
     return new_slide(laboratory, "KSM-7", stain="giemsa", note="Third film")
 
 
-def made(slide, report=None) -> PdfReader:
-    data = pdf.of(summary.of_slide(slide), report, NOW)
+def made(slide) -> PdfReader:
+    return page_of(pdf.of(summary.of_slide(slide), None, NOW))
+
+
+def signed(report, change=None) -> PdfReader:
+    return page_of(pdf.of(report.content, report, NOW, change))
+
+
+def page_of(data: bytes) -> PdfReader:
     assert len(data) < 1_000_000
     reader = PdfReader(io.BytesIO(data))
     assert len(reader.pages) == 1
@@ -98,6 +105,39 @@ def test_before_it_is_signed_it_is_preliminary(slide):
     assert "Final" not in page
 
 
+def test_once_it_is_signed_it_is_final_and_says_by_whom_and_when(slide, laboratory):
+    read_field(slide, *["uninfected"] * 600)
+    report = signing.sign(slide, laboratory.members.get(), "Repeat tomorrow.")
+    Report.objects.update(signed_at=NOW)
+    report.refresh_from_db()
+    page = text(signed(report))
+    assert "Final" in page
+    assert "Signed 25 November 2026, 09:30 UTC by ada" in page
+    assert "Repeat tomorrow." in page
+    assert "Preliminary" not in page
+
+
+def test_an_amended_one_says_its_number_and_why(slide, laboratory):
+    ada = laboratory.members.get()
+    read_field(slide, *["uninfected"] * 600)
+    signing.sign(slide, ada)
+    page = text(signed(signing.amend(slide, ada, "Two fields more.")))
+    assert "Amended" in page
+    assert "Report 2, signed" in page
+    assert "Why it was amended Two fields more." in page
+
+
+def test_what_was_signed_stays_and_a_change_since_is_told(slide, laboratory):
+    field = read_field(slide, "parasitized", *["uninfected"] * 600)
+    report = signing.sign(slide, laboratory.members.get())
+    cells.say(field.image, laboratory.members.get(), field.cells.first().pk, "parasitized")
+    page = text(signed(report, signing.change(report, slide)))
+    assert "Uncertain: 1 cell to look at" in page
+    assert "The slide has changed since it was signed" in page
+    assert "It says now: Positive: parasitaemia" in page
+    assert "has changed" not in text(signed(report))
+
+
 def test_reviewers_and_versions_are_named(slide, laboratory):
     field = read_field(slide, "parasitized", "uninfected")
     cells.say(field.image, laboratory.members.get(), field.cells.first().pk, "parasitized")
@@ -136,10 +176,10 @@ def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
     content["reviewers"] = [f"reviewer-{number}" for number in range(40)]
     content["lines"] = [f"Line {number}. {'word ' * 60}" for number in range(40)]
     content["models"] *= 30
-    data = pdf.of(content, None, NOW)
-    assert len(data) < 1_000_000
-    reader = PdfReader(io.BytesIO(data))
-    assert len(reader.pages) == 1
+    who, words = "W" * 150, "word " * 100
+    report = Report(slide=slide, number=12, who=who, comment=words, reason=words, signed_at=NOW)
+    change = signing.Change("", f"Now {words}", [])
+    reader = page_of(pdf.of(content, report, NOW, change))
     page = text(reader)
     assert "W" * 40 in page  # the code is whole
     assert "and 34 more" in page

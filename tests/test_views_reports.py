@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 from pypdf import PdfReader
 
+from diagnosis import cells, signing
 from diagnosis.models import Action, Event
 from tests.people import laboratory_of, signed_in
 from tests.readings import measured_model, new_slide, read_field
@@ -23,7 +24,7 @@ def laboratory():
 def slide(laboratory):
     measured_model()
     slide = new_slide(laboratory, "KSM/7")
-    read_field(slide, "parasitized", *["uninfected"] * 10)
+    read_field(slide, "parasitized", *["uninfected"] * 600)
     return slide
 
 
@@ -60,3 +61,33 @@ def test_it_is_only_read_and_the_page_of_the_slide_leads_there(ada, slide, name)
     address = reverse(name, args=[slide.pk])
     assert ada.post(address).status_code == 405
     assert address in ada.get(reverse("slide", args=[slide.pk])).content.decode()
+
+
+def test_what_was_signed_is_what_both_files_say_whatever_is_said_since(ada, laboratory, slide):
+    person = laboratory.members.get()
+    signing.sign(slide, person)
+    image, cell = slide.images.get(), slide.images.get().cells.first()
+    cells.say(image, person, cell.pk, "parasitized")
+    bundle = json.loads(ada.get(reverse("report_fhir", args=[slide.pk])).content)
+    report = bundle["entry"][0]["resource"]
+    assert report["status"] == "final"
+    assert report["conclusion"].startswith("Uncertain: 1 cell to look at.")
+    pages = PdfReader(io.BytesIO(ada.get(reverse("report_pdf", args=[slide.pk])).content)).pages
+    text = " ".join(pages[0].extract_text().split())
+    assert "Final" in text
+    assert "Uncertain: 1 cell to look at" in text
+    assert "changed since it was signed" in text
+
+
+def test_the_page_of_the_report_that_counts_leads_to_both(ada, laboratory, slide):
+    person = laboratory.members.get()
+    signing.sign(slide, person)
+    signing.amend(slide, person, "Looked again.")
+    old, new = (
+        ada.get(reverse("slide_report", args=[slide.pk, number])).content.decode()
+        for number in (1, 2)
+    )
+    for name in ("report_pdf", "report_fhir"):
+        address = reverse(name, args=[slide.pk])
+        assert address in new
+        assert address not in old
