@@ -134,11 +134,11 @@ def _draw(about: About, image: SmearImage | None) -> Picture | None:
 def _of(about: About, image: SmearImage) -> Picture:
     size = (image.width, image.height)
     box, marks = about.get("box"), about.get("marks")
-    with crops.photograph(image) as photo:
-        part = photo.crop(_square(box, size) if box else (0, 0, *size))
     side = CELL_SIDE if marks is None else FIELD_SIDE
+    with crops.photograph(image) as photo:
+        small = _small(photo.crop(_square(box, size)) if box else photo, side)
     shares = [(mark["decision"], *_share(mark["box"], size)) for mark in marks or ()]
-    return Picture(*_jpeg(part, side), about, shares)
+    return Picture(_jpeg(small), *small.size, about, shares)
 
 
 def _square(box: list[int], size: tuple[int, int]) -> Box:
@@ -153,8 +153,14 @@ def _share(box: list[int], size: tuple[int, int]) -> tuple[float, float, float, 
     return x / size[0], y / size[1], width / size[0], height / size[1]
 
 
-def _jpeg(photo: Image.Image, side: int) -> tuple[bytes, int, int]:
-    photo.thumbnail((side, side))
+def _small(photo: Image.Image, side: int) -> Image.Image:
+    """Without a copy of the whole photograph, which may be large and is kept by others."""
+    scale = min(1.0, side / max(photo.size))
+    size = (max(1, round(scale * photo.width)), max(1, round(scale * photo.height)))
+    return photo.resize(size, reducing_gap=2)
+
+
+def _jpeg(photo: Image.Image) -> bytes:
     file = io.BytesIO()
     photo.convert("RGB").save(file, "JPEG", quality=QUALITY)
-    return file.getvalue(), *photo.size
+    return file.getvalue()

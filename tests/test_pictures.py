@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from diagnosis import cells, pictures, reviews, summary
+from diagnosis import cells, crops, pictures, reviews, summary
 from diagnosis.models import Cell, SmearImage
 from tests.people import laboratory_of
 from tests.readings import new_slide, read, read_field
@@ -132,3 +132,13 @@ def test_a_photograph_that_is_gone_leaves_its_place_empty(slide):
     assert pictures.drawn(content) == ([], [])
     SmearImage.objects.all().delete()
     assert pictures.drawn(content) == ([], [])
+
+
+def test_to_draw_it_small_leaves_the_photograph_that_others_share_as_it_is(slide, monkeypatch):
+    reading = read_field(slide, "parasitized")
+    monkeypatch.setattr(pictures, "FIELD_SIDE", 100)
+    first, second = drawn(slide), drawn(slide)
+    assert first == second
+    assert first[0][0].width == 100
+    with crops.photograph(reading.image) as photo:
+        assert photo.size == (400, 400)
