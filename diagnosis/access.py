@@ -11,10 +11,10 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, Q, QuerySet
 from django.http import Http404
 
-from .models import Laboratory, Membership, ModelVersion, Role, Slide, SmearImage
+from .models import Laboratory, Membership, ModelVersion, Report, Role, Slide, SmearImage
 
 Visitor = AbstractBaseUser | AnonymousUser
 Found = TypeVar("Found", bound=Model)
@@ -78,9 +78,11 @@ def get_slide_to_sign(user: Visitor, id: UUID | str) -> Slide:
 
 
 def may_delete(user: Visitor, slide: Slide) -> bool:
-    """Administrators, and whoever made the slide."""
+    """Administrators and, until its report is signed, whoever made the slide."""
     mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
-    return mine.filter(Q(role=Role.ADMINISTRATOR) | Q(user=slide.created_by_id)).exists()
+    is_unsigned = ~Exists(Report.objects.filter(slide=slide.pk))
+    made_it = Q(is_unsigned, user=slide.created_by_id)
+    return mine.filter(Q(role=Role.ADMINISTRATOR) | made_it).exists()
 
 
 def get_slide_to_delete(user: Visitor, id: UUID | str) -> Slide:

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from diagnosis import deletion, intake, learning
+from diagnosis import deletion, intake, learning, signing
 from diagnosis.models import Event, Prediction, Role, Slide, SmearImage
 from ml.datasets import DataError
 from tests.people import join, laboratory_of, signed_in
@@ -84,6 +84,15 @@ def test_who_deletes_a_slide(laboratory, slide):
     answer = Client().post(reverse("slide_delete", args=[slide.pk]))
     assert answer["Location"].startswith(reverse("account_login"))
     assert set(Slide.objects.filter(deleted_at=None)) == {slide}
+
+
+def test_a_signed_slide_is_for_administrators_to_delete(ada, laboratory):
+    mary = join(laboratory, "mary", Role.CLINICIAN).user
+    own = new_slide(laboratory, created_by=mary)
+    read(own, "parasitized")
+    signing.sign(own, mary)
+    assert delete(signed_in(mary), own).status_code == 403
+    assert delete(ada, own).status_code == 200
 
 
 def test_it_comes_back_as_it_was(ada, laboratory, slide):

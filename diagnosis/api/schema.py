@@ -63,7 +63,9 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
     if method == "post" and path.endswith("/images/"):
         found["507"] = "The laboratory's storage is full."
     if method == "delete" and path.endswith("/slides/{id}/"):
-        found["403"] = "Only administrators and whoever made the slide delete it."
+        found["403"] = (
+            "Only administrators delete the slide and, until its report is signed, whoever made it."
+        )
     if path.endswith(REVIEWS):
         found["403"] = "Your role does not review."
     if path.endswith(REVIEWS) and "/cells/" not in path:
