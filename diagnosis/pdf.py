@@ -4,7 +4,6 @@ Read from the top: whose slide, how far the report is, what to do, the numbers, 
 them, and what the reader must know. Long lists are cut, so that it is always one page.
 """
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,16 +12,21 @@ from django.utils import timezone
 
 from ml.parasitaemia import NEGATIVE
 
-from . import pictures, verdict
+from . import pdf_pictures, pictures, verdict
 from .finding import short, whole
-from .models import Decision, Report
-from .pictures import Picture
+from .models import Report
 from .sheet import (
     BOLD,
+    CAPTION,
+    GAP,
+    HALF,
     HEIGHT,
+    INK,
     INNER,
     MARGIN,
+    QUIET,
     REGULAR,
+    RIGHT,
     SEMIBOLD,
     Area,
     Sheet,
@@ -32,24 +36,17 @@ from .sheet import (
 )
 from .signing import Change
 
-INK, QUIET, LINE, ACCENT = "#1c1926", "#5b5566", "#d9d4e2", "#583a99"
+LINE, ACCENT = "#d9d4e2", "#583a99"
 TONES = {
     "critical": ("#fdeee5", "#b23805"),
     "negative": ("#e6f1f9", "#0b5790"),
     "open": ("#fcf1ce", "#6f5000"),
 }
 """Ground and ink of a verdict; its words say the same without colour."""
-MARKS = {Decision.PARASITIZED: "#d55e00", Decision.UNCERTAIN: "#f0e442"}
-"""As on the page of a field."""
 LABEL = Style(SEMIBOLD, 7.5, QUIET)
 VALUE = Style(REGULAR, 9.5, INK)
 SMALL = Style(REGULAR, 8, INK)
-CAPTION = Style(REGULAR, 7, QUIET)
-GAP = 10.0
 MOST_NOTES, MOST_NAMES = 8, 6
-LEAST_FIELD, MOST_FIELD = 70.0, 186.0
-HALF, RIGHT = (INNER - GAP) / 2, MARGIN + INNER
-IN_A_ROW = 8
 
 
 def of(
@@ -72,7 +69,7 @@ def of(
     bottom = _about(sheet, bottom, content)
     notes = _notes(content)
     room = bottom - top - sum(_height(note) for note in notes) - GAP
-    top = _pictures(sheet, top, room, *pictures.drawn(content))
+    top = pdf_pictures.draw(sheet, top, room, *pictures.drawn(content))
     _list(sheet, top, notes)
     return sheet.finished()
 
@@ -260,75 +257,6 @@ def _list(sheet: Sheet, y: float, notes: list[str]) -> None:
     for note in notes:
         sheet.text(MARGIN, y, "•", SMALL)
         y = sheet.text(MARGIN + 10, y, note, SMALL, INNER - 10, 2) + 2
-
-
-def _pictures(
-    sheet: Sheet, y: float, room: float, fields: list[Picture], cells: list[Picture]
-) -> float:
-    """As large as there is room for; fields in which no cell could be seen are left out."""
-    strip = INNER / IN_A_ROW + 3 * CAPTION.leading
-    side = min(MOST_FIELD, room - strip - 2 * GAP)
-    if fields and side >= LEAST_FIELD:
-        y = _fields(sheet, y, side, fields)
-        return _cells(sheet, y, cells, IN_A_ROW)
-    return _cells(sheet, y, cells, IN_A_ROW // 2) if room >= 2 * strip else y
-
-
-def _fields(sheet: Sheet, y: float, side: float, fields: list[Picture]) -> float:
-    x, below = MARGIN, y
-    for picture in fields:
-        area = _within(Area(x, y, HALF, side), picture)
-        sheet.picture(area, picture.jpeg)
-        for decision, *share in picture.marks:
-            _mark(sheet, _part(area, *share), decision)
-        caption = area.y + area.height + 2
-        below = max(below, sheet.text(x, caption, _of_field(picture), CAPTION, area.width))
-        x += area.width + GAP
-    return below + GAP
-
-
-def _within(area: Area, picture: Picture) -> Area:
-    scale = min(area.width / picture.width, area.height / picture.height)
-    return area._replace(width=scale * picture.width, height=scale * picture.height)
-
-
-def _part(area: Area, x: float, y: float, width: float, height: float) -> Area:
-    left, top = area.x + x * area.width, area.y + y * area.height
-    return Area(left, top, width * area.width, height * area.height)
-
-
-def _mark(sheet: Sheet, area: Area, decision: str) -> None:
-    """A light line under a dark one, and the other way round: it is seen on any ground."""
-    is_uncertain = decision == Decision.UNCERTAIN
-    sheet.frame(area, "#333333" if is_uncertain else "#ffffff", 1.9)
-    sheet.frame(area, MARKS[Decision(decision)], 1.1, is_dashed=is_uncertain)
-
-
-def _of_field(picture: Picture) -> str:
-    about = picture.about
-    found = [f"{about[name]:,} {name}" for name in pictures.SUSPICIOUS if about[name]]
-    return f"{', '.join(found)} · {about['name']}"
-
-
-def _cells(sheet: Sheet, y: float, cells: list[Picture], in_a_row: int) -> float:
-    side = (INNER - (in_a_row - 1) * GAP) / in_a_row
-    step = side + 3 * CAPTION.leading
-    for place, picture in enumerate(cells):
-        row, column = divmod(place, in_a_row)
-        x, top = MARGIN + column * (side + GAP), y + row * step
-        area = _within(Area(x, top, side, side), picture)
-        sheet.picture(area, picture.jpeg)
-        _mark(sheet, area, picture.about["decision"])
-        word = picture.about["decision"].capitalize()
-        below = sheet.text(x, top + side + 3, word, CAPTION)
-        sheet.text(x, below, _by(picture.about), CAPTION)
-    return y + math.ceil(len(cells) / in_a_row) * step
-
-
-def _by(about: dict[str, Any]) -> str:
-    if about["is_reviewed"]:
-        return "by a person"
-    return "" if about["probability"] is None else f"model: {100 * about['probability']:.0f} %"
 
 
 def _day(when: str) -> str:

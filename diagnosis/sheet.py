@@ -21,17 +21,23 @@ REGULAR, SEMIBOLD, BOLD = "OpenSans-Regular", "OpenSans-Semibold", "OpenSans-Bol
 WIDTH, HEIGHT = A4
 MARGIN = 48.0
 INNER = WIDTH - 2 * MARGIN
+GAP = 10.0
+HALF, RIGHT = (INNER - GAP) / 2, MARGIN + INNER
+INK, QUIET = "#1c1926", "#5b5566"
 CUT = "…"
 
 
 class Style(NamedTuple):
     font: str
     size: float
-    colour: str = "#1c1926"
+    colour: str = INK
 
     @property
     def leading(self) -> float:
         return 1.36 * self.size
+
+
+CAPTION = Style(REGULAR, 7, QUIET)
 
 
 class Area(NamedTuple):

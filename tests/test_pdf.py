@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from pypdf import PdfReader
 
-from diagnosis import cells, pdf, signing, summary, verdict
+from diagnosis import cells, pdf, pdf_pictures, pictures, signing, summary, verdict
 from diagnosis.models import Cell, Report
+from diagnosis.sheet import Sheet
 from tests.people import laboratory_of
 from tests.readings import active_model, measured_model, new_image, new_slide, read, read_field
 
@@ -188,6 +189,23 @@ def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
     for x, y, words in places(reader):
         assert 40 < x < 560, words
         assert 20 < y < 810, words
+
+
+@pytest.mark.parametrize("crops", [0, 3, 8])
+@pytest.mark.parametrize("fields", [0, 1, 2])
+def test_pictures_take_the_room_there_is_and_no_more(slide, fields, crops):
+    for _ in range(fields):
+        read_field(slide, "parasitized")
+    for _ in range(crops):
+        read(slide, "parasitized")
+    shown = pictures.drawn(summary.of_slide(slide))
+    ends = []
+    for room in range(0, 600, 20):
+        ends.append(pdf_pictures.draw(Sheet("", "", ""), 100, room, *shown))
+        assert 100 <= ends[-1] <= 100 + room
+    assert ends[0] == 100
+    assert ends == sorted(ends)
+    assert (ends[-1] > 100) == bool(fields or crops)
 
 
 def places(reader: PdfReader) -> list[tuple[float, float, str]]:

@@ -1,0 +1,91 @@
+"""The pictures on a report's page: fields with their suspicious cells marked, and single cells."""
+
+import math
+from typing import Any
+
+from . import pictures
+from .models import Decision
+from .pictures import Picture
+from .sheet import CAPTION, GAP, HALF, INNER, MARGIN, Area, Sheet
+
+LEAST_FIELD, MOST_FIELD = 70.0, 186.0
+IN_A_ROW = 8
+MARKS = {Decision.PARASITIZED: "#d55e00", Decision.UNCERTAIN: "#f0e442"}
+"""As on the page of a field."""
+
+
+def draw(sheet: Sheet, y: float, room: float, fields: list[Picture], cells: list[Picture]) -> float:
+    """As large as there is room for; fields in which no cell could be seen are left out.
+
+    Returns where it ends.
+    """
+    side = min(MOST_FIELD, room - _tall(cells, IN_A_ROW) - CAPTION.leading - GAP - 2)
+    if fields and side >= LEAST_FIELD:
+        return _cells(sheet, _fields(sheet, y, side, fields), cells, IN_A_ROW)
+    fitting = [number for number in (IN_A_ROW // 2, IN_A_ROW) if _tall(cells, number) <= room]
+    return _cells(sheet, y, cells, fitting[0]) if fitting else y
+
+
+def _tall(cells: list[Picture], in_a_row: int) -> float:
+    return math.ceil(len(cells) / in_a_row) * (_side(in_a_row) + 3 * CAPTION.leading)
+
+
+def _side(in_a_row: int) -> float:
+    return (INNER - (in_a_row - 1) * GAP) / in_a_row
+
+
+def _fields(sheet: Sheet, y: float, side: float, fields: list[Picture]) -> float:
+    x, below = MARGIN, y
+    for picture in fields:
+        area = _within(Area(x, y, HALF, side), picture)
+        sheet.picture(area, picture.jpeg)
+        for decision, *share in picture.marks:
+            _mark(sheet, _part(area, *share), decision)
+        caption = area.y + area.height + 2
+        below = max(below, sheet.text(x, caption, _of_field(picture), CAPTION, area.width))
+        x += area.width + GAP
+    return below + GAP
+
+
+def _within(area: Area, picture: Picture) -> Area:
+    scale = min(area.width / picture.width, area.height / picture.height)
+    return area._replace(width=scale * picture.width, height=scale * picture.height)
+
+
+def _part(area: Area, x: float, y: float, width: float, height: float) -> Area:
+    left, top = area.x + x * area.width, area.y + y * area.height
+    return Area(left, top, width * area.width, height * area.height)
+
+
+def _mark(sheet: Sheet, area: Area, decision: str) -> None:
+    """A light line under a dark one, and the other way round: it is seen on any ground."""
+    is_uncertain = decision == Decision.UNCERTAIN
+    sheet.frame(area, "#333333" if is_uncertain else "#ffffff", 1.9)
+    sheet.frame(area, MARKS[Decision(decision)], 1.1, is_dashed=is_uncertain)
+
+
+def _of_field(picture: Picture) -> str:
+    about = picture.about
+    found = [f"{about[name]:,} {name}" for name in pictures.SUSPICIOUS if about[name]]
+    return f"{', '.join(found)} · {about['name']}"
+
+
+def _cells(sheet: Sheet, y: float, cells: list[Picture], in_a_row: int) -> float:
+    side = _side(in_a_row)
+    step = side + 3 * CAPTION.leading
+    for place, picture in enumerate(cells):
+        row, column = divmod(place, in_a_row)
+        x, top = MARGIN + column * (side + GAP), y + row * step
+        area = _within(Area(x, top, side, side), picture)
+        sheet.picture(area, picture.jpeg)
+        _mark(sheet, area, picture.about["decision"])
+        word = picture.about["decision"].capitalize()
+        below = sheet.text(x, top + side + 3, word, CAPTION)
+        sheet.text(x, below, _by(picture.about), CAPTION)
+    return y + _tall(cells, in_a_row)
+
+
+def _by(about: dict[str, Any]) -> str:
+    if about["is_reviewed"]:
+        return "by a person"
+    return "" if about["probability"] is None else f"model: {100 * about['probability']:.0f} %"
