@@ -46,7 +46,7 @@ TONES = {
 LABEL = Style(SEMIBOLD, 7.5, QUIET)
 VALUE = Style(REGULAR, 9.5, INK)
 SMALL = Style(REGULAR, 8, INK)
-MOST_NOTES, MOST_NAMES = 8, 6
+MOST_NOTES, MOST_NAMES, MOST_LINES = 8, 6, 7
 
 
 def of(
@@ -67,8 +67,8 @@ def of(
     top = _words(sheet, top, report, change)
     bottom = _foot(sheet, content, made_at)
     bottom = _about(sheet, bottom, content)
-    notes = _notes(content)
-    room = bottom - top - sum(_height(note) for note in notes) - GAP
+    notes = _notes(content, bottom - top - GAP)
+    room = bottom - top - _height(notes) - GAP
     top = pdf_pictures.draw(sheet, top, room, *pictures.drawn(content))
     _list(sheet, top, notes)
     return sheet.finished()
@@ -196,7 +196,7 @@ def _words(sheet: Sheet, y: float, report: Report | None, change: Change | None)
     for label, words in said.items():
         if words:
             sheet.text(MARGIN, y, label, LABEL)
-            y = sheet.text(MARGIN, y + 10, words, VALUE, lines=3) + GAP
+            y = sheet.text(MARGIN, y + 10, words, VALUE, lines=MOST_LINES) + GAP
     return y
 
 
@@ -241,16 +241,20 @@ def _version(model: dict[str, Any]) -> str:
     return f"{model['name']} ({model['fingerprint'][:12]}{band})"
 
 
-def _notes(content: dict[str, Any]) -> list[str]:
+def _notes(content: dict[str, Any], room: float) -> list[str]:
     """Without the sentence of the parasitaemia, which stands above in numbers."""
     notes = content["lines"][1:] if content["parasitaemia"] else content["lines"]
     notes = [note for note in notes if note != verdict.NO_PARASITAEMIA]
-    more = len(notes) - MOST_NOTES
-    return [*notes[:MOST_NOTES], f"And {more:,} more."] if more > 0 else notes
+    for kept in range(min(len(notes), MOST_NOTES), -1, -1):
+        more = len(notes) - kept
+        shown = [*notes[:kept], f"And {more:,} more."] if more else notes
+        if _height(shown) <= room:
+            return shown
+    return []
 
 
-def _height(note: str) -> float:
-    return height(note, SMALL, INNER - 10, 2) + 2
+def _height(notes: list[str]) -> float:
+    return sum(height(note, SMALL, INNER - 10, 2) + 2 for note in notes)
 
 
 def _list(sheet: Sheet, y: float, notes: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The report of a slide on one page."""
 
 import io
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -177,15 +178,26 @@ def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
     content["reviewers"] = [f"reviewer-{number}" for number in range(40)]
     content["lines"] = [f"Line {number}. {'word ' * 60}" for number in range(40)]
     content["models"] *= 30
-    who, words = "W" * 150, "word " * 100
-    report = Report(slide=slide, number=12, who=who, comment=words, reason=words, signed_at=NOW)
-    change = signing.Change("", f"Now {words}", [])
+    content["headline"], content["advice"] = "Headline " * 30, "Advice " * 60
+    report = Report(
+        slide=slide,
+        number=12,
+        who="W" * 150,
+        comment="comment " * 61 + "to its end.",
+        reason="reason " * 41 + "to this end.",
+        signed_at=NOW,
+    )
+    change = signing.Change("", "Parasites suspected: parasitaemia 0.034 %", [])
     reader = page_of(pdf.of(content, report, NOW, change))
     page = text(reader)
     assert "W" * 40 in page  # the code is whole
     assert "and 34 more" in page
-    assert "And 31 more." in page
+    assert re.search(r"And 3\d more\.", page)
+    assert "to its end." in page  # so is what the signer says
+    assert "to this end." in page
     assert verdict.RESEARCH_USE in page
+    where = {words: y for _, y, words in places(reader)}
+    assert min(y for words, y in where.items() if "word" in words) > where["Reviewed by"] + 8
     for x, y, words in places(reader):
         assert 40 < x < 560, words
         assert 20 < y < 810, words
@@ -213,7 +225,7 @@ def places(reader: PdfReader) -> list[tuple[float, float, str]]:
 
     def visit(words, _, matrix, *rest):
         if words.strip():
-            found.append((matrix[4], matrix[5], words))
+            found.append((matrix[4], matrix[5], words.strip()))
 
     reader.pages[0].extract_text(visitor_text=visit)
     return found
