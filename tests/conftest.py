@@ -35,6 +35,7 @@ from tests.databases import (  # noqa: F401
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes a file stays in one, and whoever needs the training shares it."""
     for item in items:

@@ -120,11 +120,11 @@ def test_a_redis_that_goes_and_comes_back_is_seen(live_stack, redis_server):
         site = live_stack(start=False, REDIS_URL=url)
         site.manage("prepare", "--no-static")
         site.start_web()
-        assert site.status("/readyz")[0] == 200
+        servers.wait_for(lambda: site.status("/readyz")[0] == 200, "readiness", log=site.log)
     status, body = site.status("/readyz")
     assert (status, json.loads(body)) == (503, ALL_OK | {"broker": "It cannot be reached."})
     with servers.redis_server(port):
-        assert site.status("/readyz")[0] == 200
+        servers.wait_for(lambda: site.status("/readyz")[0] == 200, "readiness", log=site.log)
 
 
 class TestMetrics:

@@ -23,6 +23,7 @@ from diagnosis.models import Kind, ModelVersion, Prediction, Slide
 from ml.artifact import ArtifactError
 from ml.decisions import Thresholds
 from ml.drawing import draw_field
+from ml.field_reading import NO_THIN_FILM
 from ml.fields import FoundCell
 from ml.predictor import CellPrediction
 from tests.databases import at_once, connected, slow_down
@@ -550,7 +551,7 @@ class TestFields:
         row = drawn_field(slide)
         tasks.analyse([row.pk])
         row.refresh_from_db()
-        assert (row.state, row.reasons) == ("rejected", [tasks.NOTHING_COUNTS])
+        assert (row.state, row.reasons) == ("rejected", [NO_THIN_FILM])
         slide.refresh_from_db()
         assert (slide.rejected, slide.finding) == (1, "")
 
