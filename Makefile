@@ -16,7 +16,7 @@ run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
 
 test: .venv/dev.stamp servers lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check

@@ -35,15 +35,6 @@ from tests.databases import (  # noqa: F401
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes a file stays in one, and whoever needs the training shares it."""
-    for item in items:
-        asked = getattr(item, "fixturenames", ())
-        group = "training" if "training_run" in asked else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def own_folders(settings, tmp_path_factory):
     settings.VAR = tmp_path_factory.mktemp("var")
