@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks.conditions import conditions
 from ml.artifact import find_model
 from ml.field_reading import FieldReader, cut
-from ml.fields import Finder, as_input, rescaled
+from ml.fields import Finder, FoundCell, as_input, rescaled
 from ml.images import normalised, read_image
 from ml.predictor import Predictor
 
@@ -60,14 +60,13 @@ def _measured(reader: FieldReader, path: Path, repeat: int) -> dict[str, Any]:
         "megapixels": image.width * image.height / 1e6,
         "cells": len(cells),
         "reading": _seconds(lambda: reader.read(read_image(path)), repeat),
-        "bare": _seconds(_bare(reader, image), repeat),
+        "bare": _seconds(_bare(reader, image, cells), repeat),
     }
 
 
-def _bare(reader: FieldReader, image: Image.Image) -> Callable[[], object]:
+def _bare(reader: FieldReader, image: Image.Image, cells: list[FoundCell]) -> Callable[[], object]:
     """Both networks on what they are given for this field, once each."""
     finder, predictor = reader.finder, reader.predictor
-    cells = finder.find(image)
     side = statistics.median((cell.box[2] * cell.box[3]) ** 0.5 for cell in cells)
     field = as_input(rescaled(np.asarray(image), finder.manifest.side / side))
     pixels = np.stack([predictor.prepare(cut(image, cell)) for cell in cells])

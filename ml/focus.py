@@ -20,7 +20,7 @@ def focus(pixels: np.ndarray, side: float) -> float:
     """The strongest fine detail of uint8 (h, w, 3) by the strongest coarse, in differences of
     Gaussians; `side` is that of its usual cell in pixels. Sharp fields lie near 0.45."""
     # Green, where stained blood differs most from its ground.
-    green = rescaled(pixels, min(1.0, SIDE / side))[..., 1].astype(np.float32)
+    green = rescaled(pixels[..., 1], min(1.0, SIDE / side)).astype(np.float32)
     fine, coarse = (_strength(green, *sigmas) for sigmas in (FINE, COARSE))
     return fine / max(coarse, 1.0)  # in grey levels: nothing there is not sharp
 
