@@ -56,6 +56,12 @@ def reviews(user: Visitor) -> bool:
     return memberships_of(user).filter(role__in=REVIEWING).exists()
 
 
+def laboratories_to_review(user: Visitor) -> list[UUID]:
+    """Of whose slides this person may speak."""
+    mine = memberships_of(user).filter(role__in=REVIEWING)
+    return list(mine.values_list("laboratory_id", flat=True))
+
+
 def may_review(user: Visitor, slide: Slide) -> bool:
     mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
     return mine.filter(role__in=REVIEWING).exists()

@@ -251,6 +251,8 @@ TABLE = {
     "history_csv": signed_in_only(),
     "slide_new": signed_in_only(),
     "slide": of_slide(),
+    "first_slide": signed_in_only(302),
+    "slide_next": of_slide(opens=302),
     "slide_images": of_slide(opens=302, method="post"),
     "slide_results": of_slide(),
     "slide_again": of_slide(opens=302, method="post"),

@@ -21,6 +21,7 @@ from .. import (
     reports,
     signing,
     verdict,
+    waiting,
 )
 from ..forms import BasisForm, ImagesForm, SlideForm
 from ..models import Action, Slide
@@ -76,6 +77,18 @@ def slide_results(request: Asked, pk: UUID) -> HttpResponse:
         return HttpResponse(status=204)
     context["signing"] = signing.standing(found)
     return render(request, "diagnosis/results.html", context)
+
+
+@require_safe
+@signed_in
+def slide_next(request: Asked, pk: UUID | None = None) -> HttpResponse:
+    """The slide that needs this person most, or the next one after the one they are at."""
+    here = access.get_slide(request.user, pk) if pk else None
+    found = waiting.following(request.user, here)
+    if found:
+        return redirect("slide", found.pk)
+    messages.info(request, "No other slide needs you now." if here else "No slide needs you now.")
+    return redirect("slide", here.pk) if here else redirect("history")
 
 
 def _results(request: Asked, slide: Slide) -> dict[str, object]:
