@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from ml.annotations import NO_RED_CELL, PARASITIZED, SAME_CELL, UNINFECTED, read_annotations
 from ml.datasets import DataError
 from ml.detection import Truth
-from ml.devices import choose_precision, keep_memory
+from ml.devices import choose_layout, choose_precision, keep_memory
 from ml.fields import STRIDE, as_input, overlaps
 from ml.finder_network import FinderNet
 from ml.images import read_image
@@ -253,7 +253,10 @@ def train_finder(
     keep_memory()
     torch.manual_seed(config.seed)
     cv2.setNumThreads(1)
-    network = (start or FinderNet()).to(memory_format=torch.channels_last)
+    cpu = torch.device("cpu")
+    precision = choose_precision("auto", cpu)
+    layout = choose_layout(precision, cpu)
+    network = (start or FinderNet()).to(memory_format=layout)
     average = AveragedModel(network, multi_avg_fn=averaging(config.averaging), use_buffers=True)
     optimizer = torch.optim.AdamW(
         network.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -261,12 +264,11 @@ def train_finder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1
     )
-    precision = choose_precision("auto", torch.device("cpu"))
     network.train()
     batches = DataLoader(Windows(), batch_size=config.batch_size, num_workers=0)
     for step, (batch, target, weight) in enumerate(batches, 1):
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-            centres, sides = network(batch.to(memory_format=torch.channels_last))
+            centres, sides = network(batch.to(memory_format=layout))
         loss = loss_of(centres, sides, target, weight, config.box_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ml.configuration import TrainingConfig, TrainingError
 from ml.datasets import Pixels, fingerprint
-from ml.devices import choose_device, choose_precision, keep_memory
+from ml.devices import choose_device, choose_layout, choose_precision, keep_memory
 from ml.images import normalised
 from ml.network import CellNet, new_network
 from ml.sampling import Deck
@@ -89,7 +89,8 @@ class _Run:
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)
         network = new_network("none" if resume else config.weights)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.layout = choose_layout(self.precision, self.device)
+        self.network = network.to(self.device, memory_format=self.layout)
         self.average = AveragedModel(
             self.network, multi_avg_fn=averaging(config.averaging), use_buffers=True
         )
@@ -133,7 +134,8 @@ class _Run:
         images = self.config.augmentation(images, generator)
         images, mates, share = mixed(images, self.config.mixup, generator)
         with torch.autocast(self.device.type, self.precision, self.precision != torch.float32):
-            logits, *_ = self.network(_normalise(images, self.config))
+            images = _normalise(images, self.config).contiguous(memory_format=self.layout)
+            logits, *_ = self.network(images)
             loss = loss_of(logits, labels, mates, share, self.config.label_smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -278,7 +280,7 @@ def mixed(images: Tensor, mixup: float, generator: Generator) -> tuple[Tensor, T
 def _normalise(images: Tensor, config: TrainingConfig) -> Tensor:
     mean = torch.tensor(config.mean, device=images.device)[:, None, None]
     std = torch.tensor(config.std, device=images.device)[:, None, None]
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+    return (images - mean) / std
 
 
 @torch.inference_mode()
@@ -291,11 +293,12 @@ def predict_logits(
     """
     device = next(network.parameters()).device
     precision = choose_precision(config.precision, device)
+    layout = choose_layout(precision, device)
     network.eval()
     batches = []
     for start in range(0, len(images), batch_size):
         pixels = normalised(images[start : start + batch_size], config.mean, config.std)
-        batch = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
+        batch = torch.from_numpy(pixels).to(device, memory_format=layout)
         with torch.autocast(device.type, precision, precision != torch.float32):
             logits, *_ = network(batch)
         batches.append(logits.float().cpu())

@@ -19,10 +19,15 @@ Servers of a module's or session's own: tests.servers has the plain functions an
 
 import itertools
 import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 import redis
+from filelock import FileLock
 
 from tests import servers
 from tests.artifacts import random_artifact
@@ -85,15 +90,35 @@ def postgres_url(postgres_server):
 
 
 @pytest.fixture(scope="session")
-def trained_model(tmp_path_factory):
-    return random_artifact(tmp_path_factory.mktemp("models") / "random")
+def made_once(tmp_path_factory):
+    """A factory: `made_once(name, make)` is what `make(folder)` returned, to whichever process of
+    this run of tests was the first to ask."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def get(name: str, make: Callable[[Path], Any]) -> Any:
+        record = shared / f"{name}.pickle"
+        with FileLock(shared / f"{name}.lock"):
+            if not record.exists():
+                folder = shared / name
+                folder.mkdir()
+                made = make(folder)
+                record.write_bytes(pickle.dumps(made))
+            return pickle.loads(record.read_bytes())
+
+    return get
 
 
 @pytest.fixture(scope="session")
-def training_run(tmp_path_factory):
+def trained_model(made_once):
+    return made_once("models", lambda folder: random_artifact(folder / "random"))
+
+
+@pytest.fixture(scope="session")
+def training_run(made_once):
     from tests.training_run import train_in_three_goes  # loads torch
 
-    return train_in_three_goes(tmp_path_factory.mktemp("training"))
+    return made_once("training", train_in_three_goes)
 
 
 @pytest.fixture

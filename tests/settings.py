@@ -15,6 +15,7 @@ os.environ.update(own)
 
 from malariaweb.settings import *  # noqa: E402, F403
 
+WHITENOISE_AUTOREFRESH = True  # else each client of a test goes through all static files
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A file, as a site has it: a database in memory locks whole tables against other threads.
 DATABASES["default"]["TEST"] = {"NAME": f"{folder}/test.sqlite3"}  # noqa: F405
