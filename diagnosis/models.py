@@ -176,6 +176,26 @@ class Slide(models.Model):
     finding = models.CharField(
         max_length=12, blank=True, default="", db_default="", editable=False, choices=Finding
     )
+    is_critical = models.BooleanField(default=False, db_default=False, editable=False)
+    has_open = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="A suspicious cell that nobody spoke of, come to it since it was signed.",
+    )
+    signed_at = models.DateTimeField(
+        null=True, editable=False, help_text="Its newest report; kept by `signing`."
+    )
+    # What the model alone said, kept by `recount` for charts: reviews would make old weeks look
+    # better than the newest, which nobody has reviewed yet.
+    answered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    called_uncertain = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    called_rejected = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Its reviewed cells by what the model and people called them; as `ml.agreement.Pairs`.
+    both_parasitized = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    machine_only = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    people_only = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    both_uninfected = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     words = models.GeneratedField(
         expression=Lower(Concat("code", Value("\n"), "note")),
         output_field=models.CharField(max_length=400),
@@ -196,6 +216,11 @@ class Slide(models.Model):
                 fields=["laboratory", "-created_at", "-id"],
                 condition=Q(deleted_at=None),
                 name="slide_history",
+            ),
+            models.Index(
+                fields=["laboratory", "created_at"],
+                condition=Q(deleted_at=None) & (Q(has_open=True) | Q(signed_at=None)),
+                name="slide_waiting",
             ),
         ]
 

@@ -146,6 +146,8 @@ def _write(slide: Slide, by: User, comment: str, reason: str, seen: str) -> Repo
         signed_by=by,
         who=by.get_username(),
     )
+    Slide.objects.filter(pk=slide.pk).update(signed_at=report.signed_at)
+    verdict.recount([slide.pk])  # what was open is signed for
     action = Action.AMENDED if former else Action.SIGNED
     said = (former.content["headline"] if former else None, content["headline"])
     audit.note(action, report, headline=said, reason=("", reason))

@@ -7,13 +7,14 @@ without any is not negative: no sentence here may say so. The cells of whole fie
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count
 
-from . import audit, finding
+from . import audit, finding, rollups
 from .models import READ_STATES, Action, Decision, Finding, Kind, Prediction, Slide, State
 
 RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
@@ -137,6 +138,7 @@ CHANGED_AT_ONCE = 100
 COUNTING = (Decision.PARASITIZED, Decision.UNINFECTED, Decision.UNCERTAIN)
 NOT_KEPT = ("total", "reviewed", "fields", "fields_parasitized")
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
+KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
 
 
@@ -153,7 +155,7 @@ def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
     known = {slide.pk: slide for slide in slides}
     return {
         pk: replace(tally, **{name: getattr(known[pk], name) for name in OF_FIELDS})
-        for pk, tally in _count(known).items()
+        for pk, tally in _count(known, _groups(known)).items()
     }
 
 
@@ -166,11 +168,18 @@ def recount(slide_ids: Collection[UUID]) -> None:
     """
     chosen = Slide.objects.filter(pk__in=slide_ids).order_by("pk")
     slides = list(chosen.select_for_update(no_key=True))
-    counted = _count([slide.pk for slide in slides])
+    groups = _groups([slide.pk for slide in slides])
+    counted = _count([slide.pk for slide in slides], groups)
     results = finding.of_slides([slide for slide in slides if counted[slide.pk].fields])
     counted = {pk: replace(of, **_of_fields(results.get(pk))) for pk, of in counted.items()}
-    changed = [slide for slide in slides if _take_over(slide, counted[slide.pk])]
-    Slide.objects.bulk_update(changed, COUNTS, batch_size=CHANGED_AT_ONCE)
+    charted = rollups.of_groups(groups, [pk for pk, of in counted.items() if of.reviewed])
+    since = rollups.newest_open(groups)
+    changed = [
+        slide
+        for slide in slides
+        if _take_over(slide, counted[slide.pk], charted.get(slide.pk, {}), since.get(slide.pk))
+    ]
+    Slide.objects.bulk_update(changed, KEPT, batch_size=CHANGED_AT_ONCE)
 
 
 @transaction.atomic
@@ -192,19 +201,31 @@ def _of_fields(result: finding.Result | None) -> dict[str, Any]:
     return dict(zip(OF_FIELDS, (result.verdict, found.counted, found.parasitized), strict=True))
 
 
-def _take_over(slide: Slide, tally: Tally) -> bool:
+def _take_over(
+    slide: Slide, tally: Tally, charted: dict[str, int], newest_open: datetime | None
+) -> bool:
     """Whether anything changed."""
-    before = [getattr(slide, name) for name in COUNTS]
-    for name in COUNTS:
-        setattr(slide, name, getattr(tally, name))
-    return before != [getattr(slide, name) for name in COUNTS]
+    now = {name: getattr(tally, name) for name in (*COUNTS, "is_critical")}
+    now |= {name: charted.get(name, 0) for name in rollups.KEPT}
+    now["has_open"] = newest_open is not None and (
+        slide.signed_at is None or newest_open > slide.signed_at
+    )
+    before = {name: getattr(slide, name) for name in KEPT}
+    for name, value in now.items():
+        setattr(slide, name, value)
+    return before != now
 
 
-def _count(slide_ids: Iterable[UUID]) -> dict[UUID, Tally]:
+def _groups(slide_ids: Iterable[UUID]) -> list[rollups.Group]:
+    """How many images of each slide are alike: one query."""
+    found = Prediction.objects.filter(slide__in=list(slide_ids), is_current=True)
+    alike = found.order_by().values_list("slide", "kind", "state", "decision", "image__reviewed")
+    return [rollups.Group(*row) for row in alike.annotate(n=Count("*"), newest=rollups.NEWEST)]
+
+
+def _count(slide_ids: Iterable[UUID], groups: Iterable[rollups.Group]) -> dict[UUID, Tally]:
     counts = {slide: asdict(Tally()) for slide in slide_ids}
-    found = Prediction.objects.filter(slide__in=list(counts), is_current=True)
-    groups = found.order_by().values_list("slide", "kind", "state", "decision", "image__reviewed")
-    for slide, kind, state, decision, reviewed, number in groups.annotate(n=Count("*")):
+    for slide, kind, state, decision, reviewed, number, _ in groups:
         name, of = outcome(state, decision, reviewed), counts[slide]
         of[name] += number
         of["reviewed"] += number if state in READ_STATES and reviewed else 0

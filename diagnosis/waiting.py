@@ -1,30 +1,13 @@
 """The slides that wait for a person, each with the reason, the most urgent first.
 
-What was signed waits no more, unless suspicious cells came to it since.
+What was signed waits no more, unless suspicious cells came to it since. All that is asked of a
+slide is kept on its row (see `verdict.recount`), so that many slides are one look at an index.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+from django.db.models import Case, IntegerChoices, Q, QuerySet, Value, When
 
-from django.db.models import (
-    Case,
-    Exists,
-    IntegerChoices,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-)
-from django.db.models.functions import Coalesce
-
-from . import access, gallery
-from .models import Cell, Decision, Finding, Kind, Prediction, Report, Slide, State
-
-SUSPICIOUS = (Decision.PARASITIZED, Decision.UNCERTAIN)
-NEVER = datetime(1900, 1, 1, tzinfo=UTC)
-"""When a slide that is not signed was signed: before everything."""
+from . import access
+from .models import Finding, Slide
 
 
 class Reason(IntegerChoices):
@@ -35,12 +18,20 @@ class Reason(IntegerChoices):
     UNSIGNED = 3, "Not signed"
     FAILED = 4, "Images that could not be read"
 
+    @property
+    def icon(self) -> str:
+        return ICONS[self]
 
-_SEEN_IN_CROPS = Prediction.objects.filter(
-    gallery.STATUSES["parasitized"], slide=OuterRef("pk"), is_current=True, kind=Kind.CELL
-)
-_CRITICAL = Q(finding=Finding.POSITIVE) | Q(Exists(_SEEN_IN_CROPS), parasitized__gt=0)
-"""As verdict.Tally.is_critical."""
+
+ICONS = {
+    Reason.POSITIVE: "parasitized",
+    Reason.UNCERTAIN: "uncertain",
+    Reason.UNSIGNED: "draw",
+    Reason.FAILED: "failed",
+}
+
+
+_CRITICAL = Q(is_critical=True)
 _SUSPECT = (
     Q(finding=Finding.POSITIVE)
     | Q(parasitized__gt=0)
@@ -48,17 +39,18 @@ _SUSPECT = (
     | Q(finding=Finding.UNCERTAIN)
 )
 _READABLE = _SUSPECT | Q(uninfected__gt=0)
-_SIGNED = Q(last_signed__gt=NEVER)
+_SIGNED = Q(signed_at__isnull=False)
+_MAY_WAIT = Q(has_open=True) | Q(signed_at=None)
+"""As the index `slide_waiting` has it."""
 
 
 def slides(user: access.Visitor) -> QuerySet[Slide]:
     """`waits` is the Reason of each; of one reason the critical come first, then the oldest."""
-    found = access.slides_for(user).annotate(last_signed=_last_signed())
-    found = found.filter(_SUSPECT | ~_SIGNED & (_READABLE | Q(failed__gt=0)))
+    found = access.slides_for(user).filter(_MAY_WAIT)
     mine = Q(laboratory__in=access.laboratories_to_review(user))
     reasons = {
-        Reason.POSITIVE: mine & _CRITICAL & _has_open(),
-        Reason.UNCERTAIN: mine & _SUSPECT & _has_open(),
+        Reason.POSITIVE: mine & _CRITICAL & Q(has_open=True),
+        Reason.UNCERTAIN: mine & _SUSPECT & Q(has_open=True),
         Reason.UNSIGNED: mine & _READABLE & ~_SIGNED & Q(pending=0),
         Reason.FAILED: ~_SIGNED & Q(failed__gt=0, pending=0),
     }
@@ -73,37 +65,3 @@ def following(user: access.Visitor, here: Slide | None = None) -> Slide | None:
     waiting = list(slides(user))
     place = waiting.index(here) + 1 if here in waiting else 0
     return next((slide for slide in waiting[place:] + waiting[:place] if slide != here), None)
-
-
-def _last_signed() -> Coalesce:
-    reports = Report.objects.filter(slide=OuterRef("pk")).order_by("-number")
-    return Coalesce(Subquery(reports.values("signed_at")[:1]), Value(NEVER))
-
-
-def _has_open() -> Q:
-    """A suspicious cell that nobody spoke of, come to the slide since it was signed."""
-    crops = Prediction.objects.filter(
-        _since(), slide=OuterRef("pk"), kind=Kind.CELL, image__reviewed="", **_suspicious()
-    )
-    of_fields = {"prediction__slide": OuterRef("pk"), "prediction__kind": Kind.FIELD}
-    cells = Cell.objects.filter(
-        _since("prediction__"),
-        **of_fields,
-        **_suspicious("prediction__"),
-        decision__in=SUSPICIOUS,
-        is_cut=False,
-        reviewed="",
-    )
-    return Q(Exists(crops)) | Q(Exists(cells))
-
-
-def _suspicious(of: str = "") -> dict[str, Any]:
-    """A field is as suspicious as its most suspicious cell."""
-    return {f"{of}is_current": True, f"{of}state": State.DONE, f"{of}decision__in": SUSPICIOUS}
-
-
-def _since(of: str = "") -> Q:
-    """A picture that was read before, elsewhere, kept the time of that reading."""
-    signed = OuterRef("last_signed")
-    read, added = {f"{of}finished_at__gt": signed}, {f"{of}image__created_at__gt": signed}
-    return Q(**read) | Q(**added)
