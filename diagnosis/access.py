@@ -53,18 +53,16 @@ def get_image(user: Visitor, id: UUID | str) -> SmearImage:
 
 def reviews(user: Visitor) -> bool:
     """Of any laboratory."""
-    return memberships_of(user).filter(role__in=REVIEWING).exists()
+    return reviewing(user).exists()
 
 
-def laboratories_to_review(user: Visitor) -> list[UUID]:
-    """Of whose slides this person may speak."""
-    mine = memberships_of(user).filter(role__in=REVIEWING)
-    return list(mine.values_list("laboratory_id", flat=True))
+def reviewing(user: Visitor) -> QuerySet[Membership]:
+    """Those by which this person may speak of slides."""
+    return memberships_of(user).filter(role__in=REVIEWING)
 
 
 def may_review(user: Visitor, slide: Slide) -> bool:
-    mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
-    return mine.filter(role__in=REVIEWING).exists()
+    return reviewing(user).filter(laboratory=slide.laboratory_id).exists()
 
 
 def get_image_to_review(user: Visitor, id: UUID | str) -> SmearImage:
@@ -79,6 +77,19 @@ def get_slide_to_sign(user: Visitor, id: UUID | str) -> Slide:
     """Http404 for outsiders; PermissionDenied for members whose role does not review."""
     slide = get_slide(user, id)
     if not may_review(user, slide):
+        raise PermissionDenied
+    return slide
+
+
+def administers(user: Visitor, slide: Slide) -> bool:
+    mine = memberships_of(user).filter(laboratory=slide.laboratory_id)
+    return mine.filter(role=Role.ADMINISTRATOR).exists()
+
+
+def get_slide_to_administer(user: Visitor, id: UUID | str) -> Slide:
+    """Http404 for outsiders; PermissionDenied for other members."""
+    slide = get_slide(user, id)
+    if not administers(user, slide):
         raise PermissionDenied
     return slide
 

@@ -24,7 +24,9 @@ from .models import (
     Membership,
     ModelVersion,
     Report,
+    Settlement,
     Slide,
+    SlideReading,
     SmearImage,
     Token,
 )
@@ -126,6 +128,8 @@ _OF: dict[type[Model], Callable[[Any], tuple[UUID | None, str]]] = {
     SmearImage: _of_image,
     Cell: _of_cell,
     Report: lambda report: (report.slide.laboratory_id, str(report)),
+    SlideReading: lambda reading: (reading.slide.laboratory_id, str(reading)),
+    Settlement: lambda settled: (settled.slide.laboratory_id, str(settled)),
     ModelVersion: lambda version: (None, version.name),
     Token: lambda token: (None, token.name),
 }

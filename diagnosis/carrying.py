@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Exists, Max, OuterRef, Prefetch, Q
 
 from . import opinions
-from .models import Cell, CellOpinion, CellReview, Prediction, SmearImage
+from .models import Cell, CellOpinion, CellReview, Prediction, Settlement, SmearImage
 
 LEAST_OVERLAP = 0.5
 """Intersection over union, as a finder is measured."""
@@ -27,6 +27,12 @@ def take_along(image: SmearImage, former: int, now: Prediction) -> None:
             _move(cell, same[cell], cell.standing)  # type: ignore[attr-defined]
         elif cell.prediction_id and (named := _named(cell)):
             _move(cell, _added(image, cell), named)
+
+
+def unite(some: Sequence[Cell], others: Sequence[Cell]) -> None:
+    """What two people drew, each blind to the other: two boxes of one cell become one."""
+    for cell, same in pairs(others, some).items():
+        _move(cell, same, list(STANDING.filter(cell__in=[cell, same])))
 
 
 def _spoken_of(image: SmearImage, former: int) -> list[Cell]:
@@ -75,8 +81,14 @@ def _move(cell: Cell, same: Cell, said: Sequence[CellReview]) -> None:
     """The old rows stay, and stand no more."""
     CellReview.objects.filter(cell__in=[cell, same], is_standing=True).update(is_standing=False)
     CellReview.objects.bulk_create(
-        CellReview(cell=same, reviewer_id=r.reviewer_id, label=r.label, created_at=r.created_at)
+        CellReview(
+            cell=same,
+            reviewer_id=r.reviewer_id,
+            label=r.label,
+            comment=r.comment,
+            created_at=r.created_at,
+        )
         for r in said
     )
-    cell.reviewed, same.reviewed = "", opinions.together([review.label for review in said])
-    Cell.objects.bulk_update([cell, same], ["reviewed"])
+    Settlement.objects.filter(cell=cell).update(cell=same)
+    opinions.settle_cells([cell, same], cell.image.slide)

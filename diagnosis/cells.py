@@ -9,13 +9,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Max, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
-from . import audit, counting, current, opinions, verdict
-from .models import Action, Cell, CellOpinion, CellReview, Kind, Prediction, SmearImage
+from . import access, audit, blindness, counting, current, opinions, readings, verdict
+from .models import Action, Cell, CellOpinion, Kind, Prediction, SmearImage
 
 LEAST_SIDE = 4
+LONGEST_COMMENT = 200
 MOST_ADDED = 5_000
 """Cells a person may add to one image: more than any field holds."""
 
@@ -28,57 +29,70 @@ class NoSuchCell(LookupError):
     """The image was read anew meanwhile, or never held this cell."""
 
 
-def of_image(image: SmearImage) -> list[Cell]:
-    """Those of its current reading, and those that people added and stand by."""
-    standing = CellReview.objects.filter(is_standing=True)
-    found = _current(image).prefetch_related(Prefetch("reviews", standing, to_attr="standing"))
+def of_image(image: SmearImage, user: access.Visitor) -> list[Cell]:
+    """Those of its current reading, and those that people added and stand by.
+
+    With what stands as this person may see it, as `standing`.
+    """
+    standing = Prefetch("reviews", blindness.cell_reviews(user), to_attr="standing")
+    found = _current(image, user).prefetch_related(standing)
     return list(found.order_by(F("prediction").asc(nulls_last=True), "number"))
 
 
-def get(image: SmearImage, id: Any) -> Cell:
+def get(image: SmearImage, user: access.Visitor, id: Any) -> Cell:
     try:
-        return _current(image).get(pk=id)
+        return _current(image, user).get(pk=id)
     except (Cell.DoesNotExist, TypeError, ValueError, OverflowError):
         raise NoSuchCell(
             "This cell is not in the image any more: the image was read anew. Load the page again."
         ) from None
 
 
-def _current(image: SmearImage) -> QuerySet[Cell]:
+def _current(image: SmearImage, user: access.Visitor) -> QuerySet[Cell]:
     reading = Prediction.objects.filter(image=image, kind=Kind.FIELD, is_current=True)
-    by_people = Q(image=image, prediction=None) & ~Q(reviewed="")
+    named = blindness.cell_reviews(user).filter(cell=OuterRef("pk"))
+    by_people = Q(Exists(named), image=image, prediction=None)
     return Cell.objects.filter(by_people | Q(prediction__in=reading))
 
 
 @transaction.atomic
-def say(image: SmearImage, user: User, id: Any, label: str) -> None:
+def say(image: SmearImage, user: User, id: Any, label: str, comment: str = "") -> None:
     """Without a label, this person says nothing of the cell any more.
 
-    Raises NoSuchCell, or CellError for an unknown label.
+    Raises NoSuchCell, CellError for an unknown label, or readings.NotNow.
     """
     if label and label not in CellOpinion.values:
         raise CellError("Choose parasitized, uninfected, cannot tell or not a cell.")
+    comment = _checked_comment(comment) if label else ""
     current.lock([image.slide_id])
-    cell = get(image, id)
+    readings.take_part(image.slide_id, user, image)
+    cell = get(image, user, id)
     mine = cell.reviews.filter(reviewer=user, is_standing=True)
-    before = mine.values_list("label", flat=True).first()
-    if label == (before or ""):
+    before = mine.values_list("label", "comment").first() or ("", "")
+    if before == (label, comment):
         return  # a double click
     mine.update(is_standing=False, withdrawn_at=None if label else timezone.now())
     if label:
-        cell.reviews.create(reviewer=user, label=label)
+        cell.reviews.create(reviewer=user, label=label, comment=comment)
     _settle(image, cell)
-    cell.image = image
-    audit.note(Action.REVIEWED, cell, label=(before, label or None))
+    said = {"label": (before[0] or None, label or None), "comment": (before[1], comment)}
+    audit.note(Action.REVIEWED, cell, **said)
+
+
+def _checked_comment(comment: Any) -> str:
+    if not isinstance(comment, str) or len(comment.strip()) > LONGEST_COMMENT:
+        raise CellError(f"A note has {LONGEST_COMMENT} letters at most.")
+    return comment.strip()
 
 
 @transaction.atomic
 def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
-    """A cell that the machine missed. Raises CellError."""
+    """A cell that the machine missed. Raises CellError, or readings.NotNow."""
     if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
         raise CellError("Say what the cell is: parasitized, uninfected or cannot tell.")
     x, y, width, height = _checked(box, image)
     current.lock([image.slide_id])
+    readings.take_part(image.slide_id, user, image)
     if not counting.fields_read().filter(image=image).exists():
         raise CellError(
             "This field was not read, or rejected: cells that are added to it would count nowhere."
@@ -107,8 +121,7 @@ def _checked(box: Sequence[Any], image: SmearImage) -> list[int]:
 
 
 def _settle(image: SmearImage, cell: Cell) -> None:
-    standing = cell.reviews.filter(is_standing=True)
-    cell.reviewed = opinions.together(list(standing.values_list("label", flat=True)))
-    cell.save(update_fields=["reviewed"])
+    cell.image = image
+    opinions.settle_cells([cell], image.slide)
     opinions.settle(image)
     verdict.recount([image.slide_id])

@@ -95,7 +95,9 @@ class _Slide:
         """What was found, what the signer adds, and the wording, which never lacks."""
         content, signed = self.content, self.signed
         said = [signed.reason and f"Amended: {signed.reason}", signed.comment] if signed else []
-        parts = [f"{content['headline']}.", content["advice"], *said, content["wording"]]
+        readings = [content.get("second_reading", ""), *content.get("readings", [])]
+        headline = f"{content['headline']}."
+        parts = [headline, content["advice"], *readings, *said, content["wording"]]
         return " ".join([*filter(None, parts), *content["limits"]])
 
     def specimen(self) -> Resource:

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 
 from . import access, audit
 from .history import RESULTS, STATUSES
-from .models import Action, Laboratory, Opinion, Slide, Stain
+from .models import Action, Conclusion, Laboratory, Opinion, Slide, Stain
 
 
 class ImagesInput(forms.ClearableFileInput):
@@ -93,6 +93,14 @@ class ReviewForm(forms.Form):
     label = forms.ChoiceField(choices=Opinion)
     comment = forms.CharField(max_length=200, required=False)
     seen = forms.IntegerField(required=False)
+
+
+class ReadingForm(forms.Form):
+    """What a person concludes of a whole slide; a comment alone may be kept for later."""
+
+    conclusion = forms.ChoiceField(choices=Conclusion, required=False)
+    comment = forms.CharField(max_length=500, required=False)
+    close = forms.BooleanField(required=False)
 
 
 class SignForm(forms.Form):

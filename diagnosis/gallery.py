@@ -9,7 +9,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import again, counting, finding, reviews, verdict
+from . import access, again, counting, finding, reviews, verdict
 from .models import (
     PENDING_STATES,
     READ_STATES,
@@ -66,18 +66,20 @@ def is_read(prediction: Prediction) -> bool:
     return prediction.state in READ_STATES and prediction.kind == Kind.CELL
 
 
-def predictions(slide: Slide, show: str, order: str) -> QuerySet[Prediction]:
+def predictions(
+    slide: Slide, user: access.Visitor, show: str = "", order: str = ""
+) -> QuerySet[Prediction]:
     found = Prediction.objects.filter(STATUSES.get(show, Q()), slide=slide, is_current=True)
-    found = _with_all_of_a_card(found)
+    found = _with_all_of_a_card(found, user)
     if order == "upload":
         return found.order_by("image__created_at", "image_id")
     by_probability = F("probability").desc(nulls_last=True)
     return found.order_by(_SUSPICION, by_probability, "image__created_at", "image_id")
 
 
-def current(image: SmearImage) -> Prediction:
+def current(image: SmearImage, user: access.Visitor) -> Prediction:
     """The reading of an image that its card shows."""
-    prediction = _with_all_of_a_card(image.predictions.filter(is_current=True)).get()
+    prediction = _with_all_of_a_card(image.predictions.filter(is_current=True), user).get()
     _with_cells([prediction])
     return prediction
 
@@ -89,16 +91,18 @@ def _with_cells(shown: Iterable[Prediction]) -> None:
         prediction.found = found.get(prediction.pk)  # type: ignore[attr-defined]
 
 
-def _with_all_of_a_card(found: QuerySet[Prediction]) -> QuerySet[Prediction]:
+def _with_all_of_a_card(found: QuerySet[Prediction], user: access.Visitor) -> QuerySet[Prediction]:
     found = found.select_related("image__uploaded_by", "model", "band", "same_as__slide")
-    return found.prefetch_related(again.others(), reviews.with_reviews())
+    return found.prefetch_related(again.others(), reviews.with_reviews(user))
 
 
-def results(slide: Slide, show: str = "", order: str = "", page: str = "") -> dict[str, Any]:
+def results(
+    slide: Slide, user: access.Visitor, show: str = "", order: str = "", page: str = ""
+) -> dict[str, Any]:
     """All that the results part of a slide's page needs."""
     show = show if show in STATUSES else ""
     order = order if order in ORDERS else next(iter(ORDERS))
-    shown: Page = Paginator(predictions(slide, show, order), PER_PAGE).get_page(page)
+    shown: Page = Paginator(predictions(slide, user, show, order), PER_PAGE).get_page(page)
     _with_cells(shown.object_list)
     return summary(slide, show) | {
         "order": order,

@@ -54,6 +54,11 @@ class Laboratory(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120)
     created_at = models.DateTimeField(auto_now_add=True)
+    second_reading = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Slides made from now on are read by two people, each blind to the other.",
+    )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
 
     class Meta:
@@ -132,6 +137,14 @@ class Finding(models.TextChoices):
     UNCERTAIN = parasitaemia.UNCERTAIN, "Uncertain"
 
 
+class Conclusion(models.TextChoices):
+    """What a person says of a whole slide."""
+
+    POSITIVE = "positive", "Positive"
+    NEGATIVE = "negative", "Negative"
+    CANNOT_TELL = "cannot-tell", "Cannot tell"
+
+
 class Slide(models.Model):
     """One glass slide of one patient's blood: a code, never a name."""
 
@@ -196,6 +209,38 @@ class Slide(models.Model):
     machine_only = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     people_only = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     both_uninfected = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    is_read_twice = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="By two people, each blind to the other until both are done; see `readings`.",
+    )
+    readings_closed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the second of two readings was closed."
+    )
+    single_reading = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Who said, and why, that one reading is enough after all.",
+    )
+    concluded = models.CharField(
+        max_length=12,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        choices=Conclusion,
+        help_text="What its readers conclude together, kept by `readings`.",
+    )
+    disputed = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="In how much its two readings differ and nobody settled it.",
+    )
     words = models.GeneratedField(
         expression=Lower(Concat("code", Value("\n"), "note")),
         output_field=models.CharField(max_length=400),
@@ -222,10 +267,26 @@ class Slide(models.Model):
                 condition=Q(deleted_at=None) & (Q(has_open=True) | Q(signed_at=None)),
                 name="slide_waiting",
             ),
+            models.Index(
+                fields=["laboratory"],
+                condition=Q(is_read_twice=True, readings_closed_at=None),
+                name="slide_read_twice",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.code
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Whether it is read twice is decided when it is made, and stays so."""
+        if self._state.adding and self.laboratory.second_reading:
+            self.is_read_twice = True
+        super().save(*args, **kwargs)
+
+    @property
+    def counts_opinions(self) -> bool:
+        """Of two readings neither counts before both are closed: so nothing tells of them."""
+        return not self.is_read_twice or self.readings_closed_at is not None
 
 
 class Kind(models.TextChoices):
@@ -582,6 +643,7 @@ class CellReview(Said):
 
     cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
     label = models.CharField(max_length=12, choices=CellOpinion)
+    comment = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta(Said.Meta):
         constraints = [
@@ -621,6 +683,61 @@ class Review(Said):
                 name="one_standing_review",
             ),
         ]
+
+
+class Place(models.IntegerChoices):
+    FIRST = 1, "First reader"
+    SECOND = 2, "Second reader"
+
+
+class SlideReading(models.Model):
+    """One person's reading of a whole slide; what they changed in it is in the audit trail."""
+
+    slide = models.ForeignKey(Slide, models.CASCADE, related_name="readings", db_index=False)
+    reader = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    who = models.CharField(max_length=150, help_text="Their name then; accounts may be closed.")
+    place = models.PositiveSmallIntegerField(
+        null=True, choices=Place, help_text="Of two readings; empty where one is enough."
+    )
+    conclusion = models.CharField(max_length=12, choices=Conclusion, blank=True)
+    comment = models.CharField(max_length=500, blank=True)
+    opened_at = models.DateTimeField(default=timezone.now, editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["place", "opened_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["slide", "reader"], name="one_reading_of_a_person"),
+            models.UniqueConstraint(fields=["slide", "place"], name="one_reading_of_a_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slide}, read by {self.who}"
+
+
+class Settlement(models.Model):
+    """Where two readings differed: what counts, and why. Rows are only added, the newest counts.
+
+    Of a cell, of an image or, without either, of the whole slide.
+    """
+
+    slide = models.ForeignKey(Slide, models.CASCADE, related_name="settlements")
+    image = models.ForeignKey(SmearImage, models.CASCADE, null=True, related_name="settlements")
+    cell = models.ForeignKey(Cell, models.CASCADE, null=True, related_name="settlements")
+    label = models.CharField(max_length=12)
+    reason = models.CharField(max_length=300)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    who = models.CharField(max_length=150, help_text="Their name then; accounts may be closed.")
+    is_third = models.BooleanField(help_text="By neither of the readers; else by discussion.")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.cell or self.image or self.slide}: {self.label}"
 
 
 class Report(models.Model):
@@ -665,6 +782,7 @@ class Action(models.TextChoices):
     UPLOADED = "uploaded", "Uploaded to"
     REVIEWED = "reviewed", "Reviewed"
     CHANGED = "changed", "Changed"
+    SETTLED = "settled", "Settled"
     READ_AGAIN = "read-again", "Had read again"
     SIGNED = "signed", "Signed"
     AMENDED = "amended", "Amended"

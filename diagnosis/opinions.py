@@ -1,9 +1,35 @@
-"""What standing reviews say together, put on the row of their image as its current reading is."""
+"""What standing opinions say together, put on the rows of what they are of.
 
-from collections.abc import Collection
+On a slide that is read twice they count once both readings are closed. A reader who said nothing of
+an image or a cell let stand what the machine said. Where the two differ it is uncertain until it is
+settled.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
 
 from .counting import REMOVED, Found, of_predictions
-from .models import CellOpinion, Decision, Kind, Opinion, SmearImage
+from .models import (
+    Cell,
+    CellOpinion,
+    CellReview,
+    Decision,
+    Kind,
+    Opinion,
+    Settlement,
+    Slide,
+    SmearImage,
+)
+
+Item = tuple[UUID | None, int | None]
+"""An image, or one of its cells; neither: the whole slide."""
+_ACCEPTED = {
+    Decision.PARASITIZED: CellOpinion.PARASITIZED,
+    Decision.UNINFECTED: CellOpinion.UNINFECTED,
+    Decision.UNCERTAIN: CellOpinion.CANNOT_TELL,
+}
 
 
 def together(labels: Collection[str]) -> str:
@@ -16,15 +42,74 @@ def together(labels: Collection[str]) -> str:
     return REMOVED if label == CellOpinion.NO_CELL else label
 
 
-def settle(image: SmearImage) -> None:
+def accepted(decision: str) -> str:
+    """What a reader says who is silent on this decision; without one, a cell they did not see."""
+    return _ACCEPTED.get(decision, CellOpinion.NO_CELL)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How the opinions on one slide are put together."""
+
+    counts: bool = True
+    readers: tuple[int | None, ...] = ()
+    """The two, once both readings are closed."""
+    closed_at: datetime | None = None
+    settled: Mapping[Item, str] = field(default_factory=dict)
+
+    def of(self, item: Item, said: Mapping[int | None, str], decision: str, since: datetime) -> str:
+        """`said` by whom; `decision` is the machine's; `since` the image is on the slide."""
+        if not self.counts:
+            return ""
+        if item in self.settled:
+            return together([self.settled[item]])
+        return together(self.labels(said, decision, since))
+
+    def labels(self, said: Mapping[int | None, str], decision: str, since: datetime) -> list[str]:
+        """Of images that came after the readings whoever speaks is heard."""
+        if not said or self.closed_at is None or since > self.closed_at:
+            return list(said.values())
+        return [said.get(reader) or accepted(decision) for reader in self.readers]
+
+
+def hearing(slide: Slide) -> Hearing:
+    if not slide.is_read_twice:
+        return Hearing()
+    if slide.readings_closed_at is None:
+        return Hearing(counts=False)
+    settled = {
+        (row.cell_id is None and row.image_id or None, row.cell_id): row.label
+        for row in Settlement.objects.filter(slide=slide)
+    }
+    readers = tuple(slide.readings.exclude(place=None).values_list("reader", flat=True))
+    return Hearing(True, readers, slide.readings_closed_at, settled)
+
+
+def settle(image: SmearImage, heard: Hearing | None = None) -> None:
     """The caller holds its slide, and counts that anew."""
     reading = image.predictions.filter(is_current=True).first()
     if reading and reading.kind == Kind.FIELD:
         image.reviewed = _of_field(of_predictions([reading]).get(reading.pk, Found()))
     else:
-        said = image.reviews.filter(is_standing=True)
-        image.reviewed = together(list(said.values_list("label", flat=True)))
+        heard = heard or hearing(image.slide)
+        standing = image.reviews.filter(is_standing=True)
+        said: dict[int | None, str] = dict(standing.values_list("reviewer", "label"))
+        decision = reading.decision if reading else ""
+        image.reviewed = heard.of((image.pk, None), said, decision, image.created_at)
     image.save(update_fields=["reviewed"])
+
+
+def settle_cells(cells: Iterable[Cell], slide: Slide, heard: Hearing | None = None) -> None:
+    heard = heard or hearing(slide)
+    known = list(cells)
+    standing = CellReview.objects.filter(cell__in=known, is_standing=True)
+    said: dict[int, dict[int | None, str]] = {cell.pk: {} for cell in known}
+    for cell, reviewer, label in standing.values_list("cell", "reviewer", "label"):
+        said[cell][reviewer] = label
+    for one in known:
+        since = one.image.created_at
+        one.reviewed = heard.of((None, one.pk), said[one.pk], one.decision, since)
+    Cell.objects.bulk_update(known, ["reviewed"], batch_size=100)
 
 
 def _of_field(found: Found) -> str:

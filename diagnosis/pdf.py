@@ -46,7 +46,7 @@ TONES = {
 LABEL = Style(SEMIBOLD, 7.5, QUIET)
 VALUE = Style(REGULAR, 9.5, INK)
 SMALL = Style(REGULAR, 8, INK)
-MOST_NOTES, MOST_NAMES, MOST_LINES = 8, 6, 7
+MOST_NOTES, MOST_NAMES, MOST_LINES, ABOUT_LINES = 8, 6, 7, 3
 
 
 def of(
@@ -214,16 +214,24 @@ def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
     """Who and what read the slide, above the foot. Returns where it begins."""
     facts = {
         "Reviewed by": _some(content["reviewers"]) or "Nobody yet",
+        **_readings(content),
         "Read by": _some([_version(model) for model in content["models"]]) or "Nothing yet",
         "Limits": " ".join(content["limits"]),
     }
     width = INNER - 76
-    tall = sum(height(text, SMALL, width, 2) + 3 for text in facts.values())
+    tall = sum(height(text, SMALL, width, ABOUT_LINES) + 3 for text in facts.values())
     y = top = bottom - tall - 6
     for label, text in facts.items():
         sheet.text(MARGIN, y + 0.4, label, Style(SEMIBOLD, 8, QUIET))
-        y = sheet.text(MARGIN + 76, y, text, SMALL, width, 2) + 3
+        y = sheet.text(MARGIN + 76, y, text, SMALL, width, ABOUT_LINES) + 3
     return top - GAP
+
+
+def _readings(content: dict[str, Any]) -> dict[str, str]:
+    """Reports that were signed before there were readings know none."""
+    said = [content.get("second_reading", ""), *content.get("readings", [])]
+    words = " ".join(filter(None, said))
+    return {"Readings": words} if words else {}
 
 
 def _some(names: list[str]) -> str:

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
-from . import counting, reviews
+from . import access, counting, reviews
 from .counting import Found
 from .models import Prediction, Review, Slide
 from .verdict import RESEARCH_USE, TRAINED_ON, outcome
@@ -34,9 +34,11 @@ FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 ROWS_IN_MEMORY = 500
 
 
-def csv_response(slides: QuerySet[Slide], filename: str) -> StreamingHttpResponse:
-    """`filename` is without an ending."""
-    return streamed(csv_lines(slides), filename)
+def csv_response(
+    slides: QuerySet[Slide], filename: str, user: access.Visitor
+) -> StreamingHttpResponse:
+    """`filename` is without an ending; `user` is who asks."""
+    return streamed(csv_lines(slides, user), filename)
 
 
 def streamed(lines: Iterator[str], filename: str) -> StreamingHttpResponse:
@@ -50,12 +52,12 @@ def as_private_file(response: Response, filename: str) -> Response:
     return response
 
 
-def csv_lines(slides: QuerySet[Slide]) -> Iterator[str]:
+def csv_lines(slides: QuerySet[Slide], user: access.Visitor) -> Iterator[str]:
     out = writer()
     yield out.writerow(COLUMNS)
     found = Prediction.objects.filter(slide__in=slides.order_by().values("pk"), is_current=True)
     found = found.select_related("image__uploaded_by", "slide", "model")
-    found = found.prefetch_related(reviews.with_reviews())
+    found = found.prefetch_related(reviews.with_reviews(user))
     found = found.order_by("-slide__created_at", "-slide_id", "image__created_at", "image_id")
     rows = found.iterator(chunk_size=ROWS_IN_MEMORY)
     while chunk := list(islice(rows, ROWS_IN_MEMORY)):

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
-from . import audit, current, opinions, verdict
+from . import access, audit, blindness, current, opinions, readings, verdict
 from .models import READ_STATES, Action, Kind, Prediction, Review, SmearImage
 
 
@@ -23,9 +23,10 @@ def say(
 ) -> Review:
     """`seen` is the prediction that the person looked at; by default the current one.
 
-    Raises NothingToReview.
+    Raises NothingToReview, or readings.NotNow.
     """
     locked = _locked(image)
+    readings.take_part(locked.slide_id, user, locked)
     prediction = _prediction(locked, seen)
     mine = _standing(locked).filter(reviewer=user)
     before = mine.first()
@@ -43,21 +44,25 @@ def say(
 
 @transaction.atomic
 def take_back(image: SmearImage, user: User) -> bool:
-    """Nothing of this person stands any more. False: nothing did."""
+    """Nothing of this person stands any more. False: nothing did. Raises readings.NotNow."""
     locked = _locked(image)
     mine = _standing(locked).filter(reviewer=user)
     before = mine.first()
     if before is None:
         return False
+    readings.take_part(locked.slide_id, user, locked)
     mine.update(is_standing=False, withdrawn_at=timezone.now())
     _settle(locked)
     audit.note(Action.REVIEWED, image, label=(before.label, None))
     return True
 
 
-def with_reviews() -> Prefetch:
-    """For a query of predictions: the standing reviews of each image, as `standing_reviews`."""
-    found = Review.objects.filter(is_standing=True).select_related("reviewer")
+def with_reviews(user: access.Visitor) -> Prefetch:
+    """For a query of predictions: the standing reviews of each image, as `standing_reviews`.
+
+    As this person may see them.
+    """
+    found = blindness.reviews(user).select_related("reviewer")
     return Prefetch("image__reviews", found, to_attr="standing_reviews")
 
 

@@ -43,6 +43,15 @@ def open_laboratory(user: User, name: str = "") -> Laboratory:
 
 
 @transaction.atomic
+@transaction.atomic
+def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
+    """Of slides that are made from now on."""
+    before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).second_reading
+    laboratory.second_reading = is_on
+    laboratory.save(update_fields=["second_reading"])
+    audit.note(Action.CHANGED, laboratory, second_reading=(before, is_on))
+
+
 def rename(laboratory: Laboratory, name: str) -> None:
     before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).name
     laboratory.name = name

@@ -22,6 +22,7 @@ NOT_SIGNED = "This slide is not signed yet. Sign it first; then it can be amende
 DELETED = "This slide was deleted: nothing of it can be signed."
 BEING_READ = "Images of this slide are still being read. It can be signed once all are read."
 NOTHING_READ = "Nothing of this slide could be read, so there is no result to sign."
+BEING_READ_TWICE = "The two readings of this slide are not both closed yet."
 NO_REASON = "Say why the report is amended."
 NOT_SEEN = "This slide or its report changed since you opened the page. Look again, then sign."
 PARTS = {
@@ -30,6 +31,8 @@ PARTS = {
     "counts": "red cells of fields",
     "parasitaemia": "parasitaemia",
     "finding": "finding",
+    "conclusion": "conclusion",
+    "readings": "readings",
     "models": "model",
 }
 """Of a summary, with their names. The others change with the site's wording, or who is a member."""
@@ -84,7 +87,9 @@ def current(slide: Slide) -> Report | None:
 
 def change(report: Report, slide: Slide) -> Change | None:
     signed, now = report.content, summary.of_slide(slide)
-    parts = [word for name, word in PARTS.items() if signed.get(name) != now[name]]
+    parts = [
+        word for name, word in PARTS.items() if (signed.get(name) or None) != (now[name] or None)
+    ]
     return Change(signed["headline"], now["headline"], parts) if parts else None
 
 
@@ -109,7 +114,16 @@ def hindrance(slide: Slide) -> str:
         return DELETED
     if slide.predictions.filter(state__in=PENDING_STATES).exists():
         return BEING_READ
+    if not slide.counts_opinions:
+        return BEING_READ_TWICE
+    if slide.is_read_twice and slide.disputed:
+        return _to_settle(slide.disputed)
     return "" if verdict.tally(slide).is_readable else NOTHING_READ
+
+
+def _to_settle(number: int) -> str:
+    points = "1 point" if number == 1 else f"{number} points"
+    return f"The two readings differ in {points}: settle them first."
 
 
 def check(slide: Slide, to_amend: bool) -> Report | None:

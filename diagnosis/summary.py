@@ -10,9 +10,18 @@ from django.db.models import Q
 
 from ml.parasitaemia import Estimate
 
-from . import counting, finding, pictures, verdict
+from . import counting, disputes, finding, pictures, verdict
 from .counting import Found
-from .models import READ_STATES, CellReview, Decision, Kind, Prediction, Review, Slide
+from .models import (
+    READ_STATES,
+    CellReview,
+    Decision,
+    Kind,
+    Prediction,
+    Review,
+    Slide,
+    SlideReading,
+)
 
 FORMAT = 1
 LIMITS = [
@@ -49,7 +58,10 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "crops": _crops(readings),
         "images": _images(readings),
         "pictures": pictures.chosen(slide, readings),
-        "reviewers": _reviewers(slide),
+        "reviewers": _reviewers(slide) if slide.counts_opinions else [],
+        "conclusion": slide.get_concluded_display(),
+        "readings": _readings_of(slide) if slide.counts_opinions else [],
+        "second_reading": _second_reading(slide),
         "models": _models(readings),
         "finders": sorted({row.finder for row in readings if row.finder}),
         "limits": LIMITS,
@@ -139,6 +151,42 @@ def _reviewers(slide: Slide) -> list[str]:
         for name in said.filter(is_standing=True).values_list("reviewer__username", flat=True)
     }
     return sorted(names)
+
+
+def _readings_of(slide: Slide) -> list[str]:
+    """What people concluded of the whole slide, and how what differed was settled."""
+    said = [_reading(one) for one in slide.readings.exclude(conclusion="")]
+    return [*said, *(_settled(one) for one in disputes.of_slide(slide) if one.settlement)]
+
+
+def _reading(one: SlideReading) -> str:
+    place = f"{one.get_place_display()} {one.who}" if one.place else one.who
+    return f"{place}: {one.get_conclusion_display().lower()}. {one.comment}".strip()
+
+
+def _settled(one: disputes.Difference) -> str:
+    settlement = one.settlement
+    assert settlement
+    how = "by a third person" if settlement.is_third else "after discussion"
+    said = ", ".join(f"{said.who} {word}" for said, word in one.words)
+    return (
+        f"{one.name}: {said}. Settled as {one.settled_as} {how}, "
+        f"{settlement.who}: {settlement.reason}"
+    )
+
+
+def _second_reading(slide: Slide) -> str:
+    if slide.single_reading:
+        return f"One reading was enough. {slide.single_reading}"
+    if not slide.is_read_twice:
+        return ""
+    if not slide.counts_opinions:
+        return "The two readings are not both closed; nothing that was said in them counts yet."
+    number = len(disputes.of_slide(slide))
+    agreed = f"They differed in {number}, settled below" if number else "They agreed"
+    if slide.disputed:
+        agreed = f"They differ in {number}, of which {slide.disputed} are not settled"
+    return f"Read by two people, each blind to the other. {agreed}."
 
 
 def _models(readings: Iterable[Prediction]) -> list[dict[str, Any]]:

@@ -3,23 +3,26 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 
-from . import reports
+from . import blindness, reports
 from .models import Action, Event, Laboratory
 
 KINDS = {
     "membership": "member",
     "smearimage": "image",
     "modelversion": "model",
+    "slidereading": "reading",
 }
 COLUMNS = ("at", "who", "token", "action", "kind", "id", "name", "what changed")
 
 
-def events(laboratory: Laboratory, action: str = "", who: str = "") -> QuerySet[Event]:
-    """Newest first."""
-    found = laboratory.events.all()
+def events(laboratory: Laboratory, user: User, action: str = "", who: str = "") -> QuerySet[Event]:
+    """Newest first. A person who is to read a slide blind does not learn from it what others said;
+    the lines are there once both readings are closed."""
+    found = laboratory.events.exclude(blindness.hidden_events(user, laboratory.pk))
     if action in Action.values:
         found = found.filter(action=action)
     if who:

@@ -1,6 +1,17 @@
 from django.urls import path
 
-from .views import fields, history, home, images, reports, reviews, signing, slides, tokens
+from .views import (
+    fields,
+    history,
+    home,
+    images,
+    readings,
+    reports,
+    reviews,
+    signing,
+    slides,
+    tokens,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -10,6 +21,9 @@ urlpatterns = [
     path("slides/next/", slides.slide_next, name="first_slide"),
     path("slides/<uuid:pk>/", slides.slide, name="slide"),
     path("slides/<uuid:pk>/next/", slides.slide_next, name="slide_next"),
+    path("slides/<uuid:pk>/reading/", readings.slide_reading, name="slide_reading"),
+    path("slides/<uuid:pk>/settle/", readings.slide_settle, name="slide_settle"),
+    path("slides/<uuid:pk>/one-reading/", readings.slide_one_reading, name="slide_one_reading"),
     path("slides/<uuid:pk>/images/", slides.slide_images, name="slide_images"),
     path("slides/<uuid:pk>/results/", slides.slide_results, name="slide_results"),
     path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),

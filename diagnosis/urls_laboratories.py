@@ -6,6 +6,11 @@ urlpatterns = [
     path("laboratories/", laboratories.laboratories, name="laboratories"),
     path("laboratories/<uuid:pk>/", laboratories.laboratory, name="laboratory"),
     path("laboratories/<uuid:pk>/rename/", laboratories.rename, name="laboratory_rename"),
+    path(
+        "laboratories/<uuid:pk>/second-reading/",
+        laboratories.second_reading,
+        name="laboratory_second_reading",
+    ),
     path("laboratories/<uuid:pk>/leave/", laboratories.leave, name="laboratory_leave"),
     path("laboratories/<uuid:pk>/hand-over/", laboratories.hand_over, name="laboratory_hand_over"),
     path("laboratories/<uuid:pk>/invitations/", invitations.invite, name="laboratory_invite"),

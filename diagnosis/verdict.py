@@ -15,7 +15,17 @@ from django.db import transaction
 from django.db.models import Count
 
 from . import audit, finding, rollups
-from .models import READ_STATES, Action, Decision, Finding, Kind, Prediction, Slide, State
+from .models import (
+    READ_STATES,
+    Action,
+    Conclusion,
+    Decision,
+    Finding,
+    Kind,
+    Prediction,
+    Slide,
+    State,
+)
 
 RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
 TRAINED_ON = "Trained on P. falciparum."
@@ -25,6 +35,11 @@ NOT_NEGATIVE = (
     "Examine the film by microscopy and repeat it."
 )
 NO_PARASITAEMIA = "Chosen cells give no parasitaemia."
+CONCLUDED: dict[str, str] = {
+    Conclusion.POSITIVE: "Concluded positive by a person.",
+    Conclusion.NEGATIVE: "Concluded negative by a person.",
+    Conclusion.CANNOT_TELL: "People cannot tell, or disagree, what the whole slide is.",
+}
 NEVER_RULES_OUT = "A thin film never rules malaria out: repeat it, and confirm by microscopy."
 
 
@@ -49,6 +64,8 @@ class Tally:
     cells_counted: int = 0
     """In the fields."""
     cells_parasitized: int = 0
+    concluded: str = ""
+    """What people conclude of the whole slide: a `Conclusion`."""
 
     @property
     def cells(self) -> int:
@@ -83,7 +100,8 @@ class Tally:
     @property
     def is_critical(self) -> bool:
         """Someone must be told at once, also while other images are still being read."""
-        return self.finding == Finding.POSITIVE or self.parasitized > self.fields_parasitized
+        is_seen = self.finding == Finding.POSITIVE or self.parasitized > self.fields_parasitized
+        return is_seen or self.concluded == Conclusion.POSITIVE
 
     @property
     def sentence(self) -> str:
@@ -129,6 +147,8 @@ class Tally:
             "reviewed: a person's answer counts": self.reviewed,
         }
         remarks = [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
+        if self.concluded:
+            remarks.insert(0, CONCLUDED[self.concluded])
         if self.fields and self.cells:
             remarks.append(f"{_counted(self.cells, 'chosen cell')} shown beside, not counted.")
         return remarks
@@ -136,7 +156,7 @@ class Tally:
 
 CHANGED_AT_ONCE = 100
 COUNTING = (Decision.PARASITIZED, Decision.UNINFECTED, Decision.UNCERTAIN)
-NOT_KEPT = ("total", "reviewed", "fields", "fields_parasitized")
+NOT_KEPT = ("total", "reviewed", "fields", "fields_parasitized", "concluded")
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
@@ -154,7 +174,7 @@ def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
     """One query, however many slides: what their fields say was kept with them."""
     known = {slide.pk: slide for slide in slides}
     return {
-        pk: replace(tally, **{name: getattr(known[pk], name) for name in OF_FIELDS})
+        pk: replace(tally, **{name: getattr(known[pk], name) for name in (*OF_FIELDS, "concluded")})
         for pk, tally in _count(known, _groups(known)).items()
     }
 
@@ -171,7 +191,11 @@ def recount(slide_ids: Collection[UUID]) -> None:
     groups = _groups([slide.pk for slide in slides])
     counted = _count([slide.pk for slide in slides], groups)
     results = finding.of_slides([slide for slide in slides if counted[slide.pk].fields])
-    counted = {pk: replace(of, **_of_fields(results.get(pk))) for pk, of in counted.items()}
+    concluded = {slide.pk: slide.concluded for slide in slides}
+    counted = {
+        pk: replace(of, concluded=concluded[pk], **_of_fields(results.get(pk)))
+        for pk, of in counted.items()
+    }
     charted = rollups.of_groups(groups, [pk for pk, of in counted.items() if of.reviewed])
     since = rollups.newest_open(groups)
     changed = [

@@ -4,19 +4,21 @@ What was signed waits no more, unless suspicious cells came to it since. All tha
 slide is kept on its row (see `verdict.recount`), so that many slides are one look at an index.
 """
 
-from django.db.models import Case, IntegerChoices, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, IntegerChoices, OuterRef, Q, QuerySet, Value, When
 
 from . import access
-from .models import Finding, Slide
+from .models import Finding, Place, Slide, SlideReading
 
 
 class Reason(IntegerChoices):
     """The most urgent first."""
 
     POSITIVE = 1, "Parasites suspected: nobody has looked at all of them"
-    UNCERTAIN = 2, "Uncertain cells that nobody has looked at"
-    UNSIGNED = 3, "Not signed"
-    FAILED = 4, "Images that could not be read"
+    SETTLE = 2, "Two readings differ"
+    SECOND = 3, "Waits for a second reading"
+    UNCERTAIN = 4, "Uncertain cells that nobody has looked at"
+    UNSIGNED = 5, "Not signed"
+    FAILED = 6, "Images that could not be read"
 
     @property
     def icon(self) -> str:
@@ -25,6 +27,8 @@ class Reason(IntegerChoices):
 
 ICONS = {
     Reason.POSITIVE: "parasitized",
+    Reason.SETTLE: "people",
+    Reason.SECOND: "eye",
     Reason.UNCERTAIN: "uncertain",
     Reason.UNSIGNED: "draw",
     Reason.FAILED: "failed",
@@ -40,6 +44,9 @@ _SUSPECT = (
 )
 _READABLE = _SUSPECT | Q(uninfected__gt=0)
 _SIGNED = Q(signed_at__isnull=False)
+_BEING_READ_TWICE = Q(is_read_twice=True, readings_closed_at=None)
+_OPEN = Q(has_open=True) & ~Q(is_read_twice=True, readings_closed_at__isnull=False, signed_at=None)
+"""What two readers closed, they have looked at, also where they said nothing."""
 _MAY_WAIT = Q(has_open=True) | Q(signed_at=None)
 """As the index `slide_waiting` has it."""
 
@@ -47,10 +54,13 @@ _MAY_WAIT = Q(has_open=True) | Q(signed_at=None)
 def slides(user: access.Visitor) -> QuerySet[Slide]:
     """`waits` is the Reason of each; of one reason the critical come first, then the oldest."""
     found = access.slides_for(user).filter(_MAY_WAIT)
-    mine = Q(laboratory__in=access.laboratories_to_review(user))
+    reviewing = list(access.reviewing(user).values_list("laboratory", flat=True))
+    mine = Q(laboratory__in=reviewing) & _is_turn_of(user)
     reasons = {
-        Reason.POSITIVE: mine & _CRITICAL & Q(has_open=True),
-        Reason.UNCERTAIN: mine & _SUSPECT & Q(has_open=True),
+        Reason.POSITIVE: mine & _CRITICAL & _OPEN,
+        Reason.SETTLE: mine & Q(is_read_twice=True, disputed__gt=0),
+        Reason.SECOND: mine & _READABLE & _BEING_READ_TWICE & _has_closed_one() & Q(pending=0),
+        Reason.UNCERTAIN: mine & _SUSPECT & _OPEN,
         Reason.UNSIGNED: mine & _READABLE & ~_SIGNED & Q(pending=0),
         Reason.FAILED: ~_SIGNED & Q(failed__gt=0, pending=0),
     }
@@ -65,3 +75,16 @@ def following(user: access.Visitor, here: Slide | None = None) -> Slide | None:
     waiting = list(slides(user))
     place = waiting.index(here) + 1 if here in waiting else 0
     return next((slide for slide in waiting[place:] + waiting[:place] if slide != here), None)
+
+
+def _is_turn_of(user: access.Visitor) -> Q:
+    """Of two readings: one's own is not closed, or a place is free."""
+    places = SlideReading.objects.filter(slide=OuterRef("pk"), place__isnull=False)
+    mine = places.filter(reader_id=user.pk)
+    first, second = (places.filter(place=place) for place in Place)
+    free = ~Exists(mine) & ~(Exists(first) & Exists(second))
+    return ~_BEING_READ_TWICE | Q(Exists(mine.filter(closed_at=None))) | free
+
+
+def _has_closed_one() -> Q:
+    return Q(Exists(SlideReading.objects.filter(slide=OuterRef("pk"), closed_at__isnull=False)))

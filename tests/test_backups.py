@@ -47,6 +47,8 @@ def fill() -> None:
     first.image.reviews.create(reviewer=ben, prediction=first, label="parasitized", comment="Ring")
     field = read_field(slide, "uninfected", "parasitized")
     cells.say(field.image, ben, field.cells.first().pk, "cannot-tell")
+    slide.readings.create(reader=ben, who="ben", conclusion="positive")
+    slide.settlements.create(label="negative", reason="Stain", by=ben, who="ben", is_third=True)
     slide.reports.create(number=1, content={"images": 1}, signed_by=ben, who="ben")
     group = Group.objects.create(name="operators")
     group.permissions.set(Permission.objects.filter(codename__contains="modelversion"))

@@ -78,7 +78,7 @@ def test_an_added_cell_that_is_found_now_is_one_cell(reading, ada):
     added = cells.add(reading.image, ada, [81, 1, 18, 18], "parasitized")
     new = read_anew(reading, *["uninfected"] * 4)
     assert [cell.reviewed for cell in new.cells.all()] == ["", "", "", "parasitized"]
-    assert added not in cells.of_image(new.image)
+    assert added not in cells.of_image(new.image, ada)
     assert (found(new).counted, found(new).parasitized) == (4, 1)
 
 

@@ -104,10 +104,10 @@ def test_an_added_cell_counts_until_nobody_stands_by_it(reading, ada):
     cell = cells.add(reading.image, ada, [10, 10, 30, 30], "parasitized")
     counts = found(reading).counts
     assert (counts.cells, counts.found) == (5, 1)
-    assert cell in cells.of_image(reading.image)
+    assert cell in cells.of_image(reading.image, ada)
     cells.say(reading.image, ada, cell.pk, "")
     assert found(reading).counted == 4
-    assert cell not in cells.of_image(reading.image)
+    assert cell not in cells.of_image(reading.image, ada)
     with pytest.raises(cells.NoSuchCell):
         cells.say(reading.image, ada, cell.pk, "parasitized")
 

@@ -1,12 +1,14 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from diagnosis import gallery, reviews
 from tests.people import laboratory_of
 from tests.readings import failed, new_slide, read, waiting
 
+NOBODY = AnonymousUser()
 pytestmark = pytest.mark.django_db
 
 
@@ -36,7 +38,7 @@ def test_every_image_has_one_status(images):
 
 @pytest.mark.parametrize("name", gallery.STATUSES)
 def test_shows_those_of_one_status(slide, images, name):
-    assert list(gallery.results(slide, show=name)["page"]) == [images[name]]
+    assert list(gallery.results(slide, NOBODY, show=name)["page"]) == [images[name]]
 
 
 def test_what_people_said_decides_where_an_image_is_shown(slide, images):
@@ -47,7 +49,7 @@ def test_what_people_said_decides_where_an_image_is_shown(slide, images):
         "rejected": "cannot-tell",
     }.items():
         reviews.say(images[name].image, ada, label)
-    found = gallery.results(slide)
+    found = gallery.results(slide, NOBODY)
     shown = {(row.pk, gallery.status(row), gallery.answer(row)) for row in found["page"]}
     assert shown == {
         (images["uninfected"].pk, "parasitized", "uninfected"),
@@ -57,36 +59,39 @@ def test_what_people_said_decides_where_an_image_is_shown(slide, images):
     }
     assert found["page"][0] == images["uninfected"]
     for name, _, count in found["chips"][1:]:
-        assert len(gallery.results(slide, show=name)["page"]) == count
+        assert len(gallery.results(slide, NOBODY, show=name)["page"]) == count
     assert [r.label for r in found["page"][0].image.standing_reviews] == ["parasitized"]
 
 
 def test_shows_all_where_the_status_is_none(slide, images):
-    assert len(gallery.results(slide, show="nonsense", order="nonsense", page="99")["page"]) == 6
+    assert (
+        len(gallery.results(slide, NOBODY, show="nonsense", order="nonsense", page="99")["page"])
+        == 6
+    )
 
 
 def test_the_most_suspicious_come_first(slide, images):
     more = read(slide, "parasitized", probability=0.99)
-    found = list(gallery.results(slide)["page"])
+    found = list(gallery.results(slide, NOBODY)["page"])
     assert found[0] == more
     assert [gallery.status(prediction) for prediction in found[1:]] == list(gallery.STATUSES)
 
 
 def test_or_in_the_order_of_upload(slide, images):
-    assert list(gallery.results(slide, order="upload")["page"]) == list(images.values())
+    assert list(gallery.results(slide, NOBODY, order="upload")["page"]) == list(images.values())
 
 
 def test_an_earlier_reading_is_not_shown(slide):
     old = read(slide)
     old.is_current = False
     old.save()
-    assert not list(gallery.results(slide)["page"])
+    assert not list(gallery.results(slide, NOBODY)["page"])
 
 
 @pytest.mark.parametrize(("seconds", "every"), [(1, "500ms"), (30, "2s"), (90, "10s")])
 def test_asks_less_often_the_longer_it_takes(slide, seconds, every):
     waiting(slide, queued_at=timezone.now() - timedelta(seconds=seconds))
-    found = gallery.results(slide)
+    found = gallery.results(slide, NOBODY)
     assert found["every"] == every
     assert found["late"] is (seconds == 90)
 
@@ -94,29 +99,29 @@ def test_asks_less_often_the_longer_it_takes(slide, seconds, every):
 def test_asks_no_more_when_all_is_read(slide):
     read(slide)
     failed(slide)
-    assert gallery.results(slide)["every"] == ""
+    assert gallery.results(slide, NOBODY)["every"] == ""
 
 
 def test_what_changed_changes_the_fingerprint(slide):
     prediction = waiting(slide)
-    before = gallery.results(slide)["seen"]
-    assert gallery.results(slide)["seen"] == before
+    before = gallery.results(slide, NOBODY)["seen"]
+    assert gallery.results(slide, NOBODY)["seen"] == before
     prediction.state, prediction.decision = "done", "uninfected"
     prediction.save()
-    assert gallery.results(slide)["seen"] != before
+    assert gallery.results(slide, NOBODY)["seen"] != before
 
 
 def test_says_the_resolution_of_the_heatmaps(slide):
-    assert gallery.results(slide)["grid"] == ""
+    assert gallery.results(slide, NOBODY)["grid"] == ""
     read(slide, activation=[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
-    assert gallery.results(slide)["grid"] == "3 × 2"
+    assert gallery.results(slide, NOBODY)["grid"] == "3 × 2"
 
 
 def test_pages_hold_sixty_and_cost_few_queries(slide, django_assert_max_num_queries):
     for _ in range(61):
         read(slide)
     with django_assert_max_num_queries(7):
-        page = gallery.results(slide)["page"]
+        page = gallery.results(slide, NOBODY)["page"]
         for prediction in page:
             assert prediction.image.name
             assert prediction.model.name

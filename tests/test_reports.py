@@ -4,12 +4,14 @@ import io
 import tracemalloc
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 
 from diagnosis import cells, reports, reviews
 from diagnosis.models import Prediction, Slide, SmearImage
 from tests.people import join, laboratory_of, person
 from tests.readings import active_model, failed, new_image, new_slide, read, read_field, waiting
 
+NOBODY = AnonymousUser()
 pytestmark = pytest.mark.django_db
 
 
@@ -24,7 +26,7 @@ def slide(laboratory):
 
 
 def table(slides=None) -> list[dict[str, str]]:
-    lines = reports.csv_lines(Slide.objects.all() if slides is None else slides)
+    lines = reports.csv_lines(Slide.objects.all() if slides is None else slides, NOBODY)
     return list(csv.DictReader(io.StringIO("".join(lines))))
 
 
@@ -124,7 +126,7 @@ def test_other_names_come_through_unchanged(name, slide):
 
 def test_the_answer_is_a_private_download(slide):
     read(slide)
-    response = reports.csv_response(Slide.objects.all(), 'S/1 "x"\r\nSet-Cookie: a=b')
+    response = reports.csv_response(Slide.objects.all(), 'S/1 "x"\r\nSet-Cookie: a=b', NOBODY)
     assert response.streaming
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     disposition = response["Content-Disposition"]
@@ -150,7 +152,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(slide, monkeypatch):
     def peak() -> int:
         gc.collect()  # empties Python's own stores, too
         tracemalloc.start()
-        rows = sum(1 for _ in reports.csv_lines(Slide.objects.all()))
+        rows = sum(1 for _ in reports.csv_lines(Slide.objects.all(), NOBODY))
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert rows == slide.images.count() + 1

@@ -5,7 +5,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from diagnosis import cells, reviews, signing, waiting
+from diagnosis import cells, disputes, readings, reviews, signing, waiting
 from diagnosis.models import Role
 from diagnosis.waiting import Reason
 from tests.people import join, laboratory_of, signed_in
@@ -172,3 +172,44 @@ def test_pages_link_to_the_next_one(ada, tray):
 
 def test_the_next_one_is_not_made_by_a_form(ada):
     assert signed_in(ada).post(reverse("first_slide")).status_code == 405
+
+
+class TestOfSlidesThatAreReadTwice:
+    @pytest.fixture
+    def slide(self, laboratory):
+        laboratory.second_reading = True
+        laboratory.save()
+        slide = new_slide(laboratory, "TWICE")
+        read(slide)
+        return slide
+
+    @pytest.fixture
+    def ben(self, laboratory):
+        return join(laboratory, "ben", Role.REVIEWER).user
+
+    def test_a_second_reading_waits_for_those_who_have_not_read(self, slide, ada, ben):
+        assert found(ben) == [("TWICE", Reason.UNSIGNED)]
+        readings.conclude(slide, ada, "negative", close=True)
+        assert (found(ada), found(ben)) == ([], [("TWICE", Reason.SECOND)])
+
+    def test_an_open_reading_waits_for_its_reader_alone(self, slide, laboratory, ada, ben):
+        cleo = join(laboratory, "cleo").user
+        readings.conclude(slide, ada, "negative", close=True)
+        readings.conclude(slide, ben, "")
+        assert found(ben) == [("TWICE", Reason.SECOND)]
+        assert found(cleo) == []
+
+    def test_a_difference_waits_for_everybody(self, slide, laboratory, ada, ben):
+        cleo = join(laboratory, "cleo").user
+        readings.conclude(slide, ada, "negative", close=True)
+        readings.conclude(slide, ben, "cannot-tell", close=True)
+        for user in (ada, ben, cleo):
+            assert found(user) == [("TWICE", Reason.SETTLE)]
+        disputes.settle(slide, cleo, "slide", "negative", "All fields seen.")
+        assert found(ada) == [("TWICE", Reason.UNSIGNED)]
+
+    def test_a_suspicious_one_comes_first_for_each_reader(self, slide, ada, ben):
+        image = read(slide, "parasitized").image
+        reviews.say(image, ada, "uninfected")
+        readings.conclude(slide, ada, "negative", close=True)
+        assert (found(ada), found(ben)) == ([], [("TWICE", Reason.POSITIVE)])

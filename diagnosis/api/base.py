@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from .. import cells, limits, registry, reviews, signing, tokens
+from .. import cells, disputes, limits, readings, registry, reviews, signing, tokens
 from ..models import Token
 
 
@@ -119,6 +119,9 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         error = Unready(str(error))
     elif isinstance(error, cells.NoSuchCell):
         error = NotFound(str(error))
-    elif isinstance(error, reviews.NothingToReview | signing.CannotSign):
+    elif isinstance(
+        error,
+        reviews.NothingToReview | signing.CannotSign | readings.NotNow | disputes.CannotSettle,
+    ):
         error = Conflict(str(error))
     return exception_handler(error, context)

@@ -23,7 +23,9 @@ class Image(View):
 
 def shown(request: Asked, image: SmearImage) -> Response:
     context = {"request": request}
-    return Response(serializers.ImageOut(gallery.current(image), context=context).data)
+    return Response(
+        serializers.ImageOut(gallery.current(image, request.user), context=context).data
+    )
 
 
 class Photo(View):
@@ -77,7 +79,7 @@ class Cells(View):
     def get(self, request: Asked, pk: str) -> Response:
         image = access.get_image(request.user, pk)
         audit.saw([image.slide])
-        pages, found = self.paged(cells.of_image(image))
+        pages, found = self.paged(cells.of_image(image, request.user))
         return pages.get_paginated_response(serializers.CellOut(found, many=True).data)
 
 
@@ -91,15 +93,15 @@ class CellReview(View):
         image = access.get_image_to_review(request.user, pk)
         review = serializers.NewCellReview(data=request.data)
         review.is_valid(raise_exception=True)
-        return _said(request, image, cell, review.validated_data["label"])
+        return _said(request, image, cell, **review.validated_data)
 
     @extend_schema(summary="Take your review of a cell back", responses={200: serializers.CellOut})
     def delete(self, request: Asked, pk: str, cell: str) -> Response:
         return _said(request, access.get_image_to_review(request.user, pk), cell, "")
 
 
-def _said(request: Asked, image: SmearImage, cell: str, label: str) -> Response:
-    found = cells.get(image, cell)
-    cells.say(image, request.user, found.pk, label)
+def _said(request: Asked, image: SmearImage, cell: str, label: str, comment: str = "") -> Response:
+    found = cells.get(image, request.user, cell)
+    cells.say(image, request.user, found.pk, label, comment)
     found.refresh_from_db()
     return Response(serializers.CellOut(found).data)

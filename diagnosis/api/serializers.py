@@ -337,6 +337,7 @@ class CellOut(serializers.ModelSerializer):
 
 class NewCellReview(serializers.Serializer):
     label = serializers.ChoiceField(CellOpinion.choices)  # type: ignore[assignment]
+    comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 
 class NewReview(serializers.Serializer):

@@ -129,7 +129,7 @@ class SlideImages(View):
         query = serializers.ImagesQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         chosen = {"show": "", **query.validated_data}
-        pages, found = self.paged(gallery.predictions(slide, **chosen))
+        pages, found = self.paged(gallery.predictions(slide, request.user, **chosen))
         context = {"request": request}
         images = serializers.ImageOut(found, many=True, context=context)
         return pages.get_paginated_response(images.data)
@@ -199,4 +199,4 @@ class SlideCsv(View):
         slide = access.get_slide(request.user, pk)
         found = access.slides_for(request.user).filter(pk=slide.pk)
         audit.note(Action.EXPORTED, slide)
-        return reports.csv_response(found, slide.code)
+        return reports.csv_response(found, slide.code, request.user)

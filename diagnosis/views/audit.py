@@ -17,7 +17,7 @@ PER_PAGE = 50
 @require_safe
 def events(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
-    found = trail.events(laboratory, **_chosen(request))
+    found = trail.events(laboratory, request.user, **_chosen(request))
     context = {
         "laboratory": laboratory,
         "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
@@ -33,7 +33,8 @@ def events(request: SignedInRequest, pk: str) -> HttpResponse:
 def events_csv(request: SignedInRequest, pk: str) -> HttpResponseBase:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     audit.note(Action.EXPORTED, laboratory, of=(None, "who did what"))
-    return trail.csv_response(trail.events(laboratory, **_chosen(request)), "audit")
+    found = trail.events(laboratory, request.user, **_chosen(request))
+    return trail.csv_response(found, "audit")
 
 
 def _chosen(request: SignedInRequest) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -13,9 +14,20 @@ from django.utils.cache import patch_cache_control
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from .. import access, again, audit, cells, crops, gallery, heatmap, registry
+from .. import (
+    access,
+    again,
+    audit,
+    cells,
+    crops,
+    gallery,
+    heatmap,
+    opinions,
+    readings,
+    registry,
+)
 from ..counting import Found, counts_as, of_predictions
-from ..models import Cell, Kind, Prediction, SmearImage
+from ..models import Cell, CellReview, Kind, Prediction, SmearImage
 from .guard import Asked, signed_in
 from .images import SECONDS
 
@@ -55,8 +67,9 @@ def field_cells(request: Asked, pk: UUID) -> HttpResponse:
         if "box" in said:
             cells.add(image, request.user, said["box"], said.get("label", ""))
         else:
-            cells.say(image, request.user, said.get("cell"), said.get("label", ""))
-    except cells.NoSuchCell as error:
+            words = said.get("label", ""), said.get("comment", "")
+            cells.say(image, request.user, said.get("cell"), *words)
+    except (cells.NoSuchCell, readings.NotNow) as error:
         return _refused(str(error), 409)
     except cells.CellError as error:
         return _refused(str(error), 400)
@@ -88,7 +101,7 @@ def image_kind(request: Asked, pk: UUID) -> HttpResponse:
 def cell_crop(request: Asked, pk: UUID, cell: int) -> HttpResponse:
     image = access.get_image(request.user, pk)
     try:
-        picture = crops.of_cell(image, _cell(image, cell))
+        picture = crops.of_cell(image, _cell(request, image, cell))
     except FileNotFoundError:
         raise Http404 from None
     return _picture(picture, "image/webp")
@@ -98,7 +111,7 @@ def cell_crop(request: Asked, pk: UUID, cell: int) -> HttpResponse:
 @signed_in
 def cell_heatmap(request: Asked, pk: UUID, cell: int) -> HttpResponse:
     image = access.get_image(request.user, pk)
-    found = _cell(image, cell)
+    found = _cell(request, image, cell)
     if not found.activation:
         raise Http404
     return _picture(heatmap.draw(found.activation, *crops.size(found, image)), "image/png")
@@ -110,9 +123,9 @@ def _picture(content: bytes, kind: str) -> HttpResponse:
     return response
 
 
-def _cell(image: SmearImage, pk: int) -> Cell:
+def _cell(request: Asked, image: SmearImage, pk: int) -> Cell:
     try:
-        return cells.get(image, pk)
+        return cells.get(image, request.user, pk)
     except cells.NoSuchCell:
         raise Http404 from None
 
@@ -153,15 +166,18 @@ def _answer(request: Asked, image: SmearImage) -> HttpResponse:
                 "kind": image.kind,
                 "state": prediction.state,
             },
-            "cells": [_row(image, cell, request.user.pk) for cell in cells.of_image(image)],
+            "cells": [
+                _row(image, cell, request.user) for cell in cells.of_image(image, request.user)
+            ],
             "counts": {name: getattr(found, name) for name in GROUPS},
             "verdict_html": render_to_string("diagnosis/verdict.html", context, request),
         }
     )
 
 
-def _row(image: SmearImage, cell: Cell, user: int) -> dict[str, Any]:
-    mine = [review.label for review in cell.standing if review.reviewer_id == user]  # type: ignore[attr-defined]
+def _row(image: SmearImage, cell: Cell, user: User) -> dict[str, Any]:
+    standing: list[CellReview] = cell.standing  # type: ignore[attr-defined]
+    mine = next((one for one in standing if one.reviewer_id == user.pk), None)
     return {
         "id": cell.pk,
         "box": cell.box,
@@ -170,15 +186,28 @@ def _row(image: SmearImage, cell: Cell, user: int) -> dict[str, Any]:
         "probability": cell.probability,
         "decision": cell.decision,
         "reasons": cell.reasons,
-        "review": mine[0] if mine else _of_others(cell),
-        "counts_as": counts_as(cell.is_cut, cell.decision, cell.reviewed),
+        "review": mine.label if mine else _of_others(standing),
+        "comment": mine.comment if mine else "",
+        "remarks": [_remark(one) for one in standing if one.comment and one != mine],
+        "counts_as": counts_as(cell.is_cut, cell.decision, _heard(image, cell, standing)),
         "by": "machine" if cell.prediction_id else "person",
         "heatmap": reverse("cell_heatmap", args=[image.pk, cell.pk]) if cell.activation else None,
         "crop": reverse("cell_crop", args=[image.pk, cell.pk]),
     }
 
 
-def _of_others(cell: Cell) -> str | None:
+def _heard(image: SmearImage, cell: Cell, standing: list[CellReview]) -> str:
+    """Whoever reads blind sees on the photograph what they said themselves."""
+    if image.slide.counts_opinions:
+        return cell.reviewed
+    return opinions.together([one.label for one in standing])
+
+
+def _remark(review: CellReview) -> str:
+    return f"{review.reviewer or 'A former member'}: {review.comment}"
+
+
+def _of_others(standing: list[CellReview]) -> str | None:
     """What the others say together, where they agree."""
-    labels = {review.label for review in cell.standing}  # type: ignore[attr-defined]
+    labels = {review.label for review in standing}
     return labels.pop() if len(labels) == 1 else ("cannot-tell" if labels else None)

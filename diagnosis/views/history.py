@@ -41,4 +41,4 @@ def history_csv(request: Asked) -> HttpResponseBase:
     found = slide_history.search(access.slides_for(request.user), **chosen)
     for laboratory in access.laboratories_for(request.user):
         audit.note(Action.EXPORTED, laboratory, narrowed=(None, chosen or None))
-    return reports.csv_response(found, "slides")
+    return reports.csv_response(found, "slides", request.user)

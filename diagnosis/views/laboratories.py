@@ -64,6 +64,17 @@ def rename(request: SignedInRequest, pk: str) -> HttpResponse:
 
 
 @signed_in
+@require_POST
+def second_reading(request: SignedInRequest, pk: str) -> HttpResponse:
+    laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
+    is_on = "second_reading" in request.POST
+    roster.set_second_reading(laboratory, is_on)
+    how = "two people, each blind to the other" if is_on else "one person"
+    messages.success(request, f"Slides that are made from now on are read by {how}.")
+    return redirect("laboratory", pk)
+
+
+@signed_in
 @require_http_methods(GET_OR_POST)
 def leave(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk)

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from .. import access, gallery, reviews, signing
+from .. import access, gallery, readings, reviews, signing
 from ..forms import ReviewForm
 from ..models import Opinion, SmearImage
 from .guard import Asked, signed_in
@@ -28,7 +28,7 @@ def image_review(request: Asked, pk: UUID) -> HttpResponse:
         )
     try:
         review = reviews.say(image, request.user, **form.cleaned_data)
-    except reviews.NothingToReview as error:
+    except (reviews.NothingToReview, readings.NotNow) as error:
         return _refused(request, image, str(error))
     return _answered(request, image, f"You reviewed {image.name}: {Opinion(review.label).label}.")
 
@@ -37,7 +37,10 @@ def image_review(request: Asked, pk: UUID) -> HttpResponse:
 @signed_in
 def image_review_undo(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image_to_review(request.user, pk)
-    reviews.take_back(image, request.user)
+    try:
+        reviews.take_back(image, request.user)
+    except readings.NotNow as error:
+        return _refused(request, image, str(error))
     said = f"Your review of {image.name} is taken back."
     return _answered(request, image, said, undone=True)
 
@@ -49,7 +52,7 @@ def _answered(request: Asked, image: SmearImage, said: str, undone: bool = False
         return _back(request, image)
     context = {
         "slide": image.slide,
-        "prediction": gallery.current(image),
+        "prediction": gallery.current(image, request.user),
         "may_review": True,
         "signing": signing.standing(image.slide),
         "said": said,

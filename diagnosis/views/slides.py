@@ -25,6 +25,7 @@ from .. import (
 )
 from ..forms import BasisForm, ImagesForm, SlideForm
 from ..models import Action, Slide
+from . import readings
 from .guard import Asked, signed_in, wants_json
 
 
@@ -63,6 +64,7 @@ def slide(request: Asked, pk: UUID) -> HttpResponse:
         "may_delete": access.may_delete(request.user, found),
         "signing": signing.standing(found),
     }
+    context |= readings.panel(request, found, bool(context["may_review"]))
     return render(request, "diagnosis/slide.html", context)
 
 
@@ -95,7 +97,7 @@ def _results(request: Asked, slide: Slide) -> dict[str, object]:
     chosen = {name: request.GET.get(name, "") for name in ("show", "order", "page")}
     may_review = access.may_review(request.user, slide)
     context = {"slide": slide, "place": "history", "may_review": may_review}
-    return context | gallery.results(slide, **chosen)
+    return context | gallery.results(slide, request.user, **chosen)
 
 
 @require_POST
@@ -185,7 +187,8 @@ def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
 def slide_csv(request: Asked, pk: UUID) -> HttpResponseBase:
     slide = access.get_slide(request.user, pk)
     audit.note(Action.EXPORTED, slide)
-    return reports.csv_response(access.slides_for(request.user).filter(pk=slide.pk), slide.code)
+    found = access.slides_for(request.user).filter(pk=slide.pk)
+    return reports.csv_response(found, slide.code, request.user)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

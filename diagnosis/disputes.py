@@ -1,0 +1,206 @@
+"""Where the two readings of a slide differ, and how that was settled."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q
+
+from . import audit, current, opinions, verdict
+from .models import (
+    Action,
+    Cell,
+    CellOpinion,
+    CellReview,
+    Conclusion,
+    Kind,
+    Opinion,
+    Prediction,
+    Review,
+    Settlement,
+    Slide,
+    SlideReading,
+    SmearImage,
+)
+from .opinions import Item
+
+WHOLE: Item = (None, None)
+
+
+class CannotSettle(ValueError):
+    """The text is a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """By one of the two readers; without `is_own` they let stand what the model said."""
+
+    who: str
+    label: str
+    comment: str = ""
+    is_own: bool = True
+
+
+@dataclass
+class Difference:
+    image: SmearImage | None
+    cell: Cell | None
+    said: tuple[Said, Said]
+    settlement: Settlement | None = None
+
+    @property
+    def key(self) -> str:
+        """Names it in a form."""
+        if self.cell:
+            return f"cell-{self.cell.pk}"
+        return f"image-{self.image.pk}" if self.image else "slide"
+
+    @property
+    def name(self) -> str:
+        if self.cell:
+            return f"{self.image}, cell {self.cell.number}"
+        return str(self.image) if self.image else "The whole slide"
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        if self.cell:
+            return CellOpinion.choices
+        return Opinion.choices if self.image else Conclusion.choices
+
+    def word(self, label: str) -> str:
+        return dict(self.choices).get(label, "Not a cell").lower()
+
+    @property
+    def words(self) -> list[tuple[Said, str]]:
+        return [(said, self.word(said.label)) for said in self.said]
+
+    @property
+    def settled_as(self) -> str:
+        return self.word(self.settlement.label) if self.settlement else ""
+
+
+def of_slide(slide: Slide) -> list[Difference]:
+    """The whole slide first; a few queries, however many."""
+    if not (slide.is_read_twice and slide.readings_closed_at):
+        return []
+    readings = list(slide.readings.exclude(place=None))
+    found = [*_of_whole(readings), *_of_images(slide, readings), *_of_cells(slide, readings)]
+    settled = {(row.image_id, row.cell_id): row for row in slide.settlements.all()}
+    for one in found:
+        cell = one.cell.pk if one.cell else None
+        one.settlement = settled.get((one.image.pk if one.image else None, cell))
+    return found
+
+
+@transaction.atomic
+def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlement:
+    """What counts where the readings differ, by a third person or after discussion.
+
+    Raises CannotSettle.
+    """
+    current.lock([slide.pk])
+    slide = Slide.objects.get(pk=slide.pk)
+    found = next((one for one in of_slide(slide) if one.key == key), None)
+    if found is None:
+        raise CannotSettle("The two readings do not differ there.")
+    if label not in dict(found.choices):
+        raise CannotSettle("Choose what counts.")
+    if not reason.strip():
+        raise CannotSettle("Say why it is settled so.")
+    settlement = slide.settlements.create(
+        image=found.image,
+        cell=found.cell,
+        label=label,
+        reason=reason.strip(),
+        by=by,
+        who=by.get_username(),
+        is_third=not slide.readings.filter(reader=by).exclude(place=None).exists(),
+    )
+    before = found.settlement.label if found.settlement else None
+    audit.note(Action.SETTLED, settlement, label=(before, label), reason=("", reason.strip()))
+    recount(slide)
+    return settlement
+
+
+def recount(slide: Slide) -> None:
+    """All that people said of it, anew; the caller holds the slide."""
+    heard = opinions.hearing(slide)
+    spoken = Cell.objects.filter(_current_cells(slide), reviews__is_standing=True).distinct()
+    opinions.settle_cells(spoken.defer("activation").select_related("image"), slide, heard)
+    for image in slide.images.all():
+        opinions.settle(image, heard)
+    slide.disputed = sum(one.settlement is None for one in of_slide(slide))
+    slide.concluded = _concluded(slide)
+    slide.save(update_fields=["disputed", "concluded"])
+    verdict.recount([slide.pk])
+
+
+def _concluded(slide: Slide) -> str:
+    if not slide.counts_opinions:
+        return ""
+    settled = slide.settlements.filter(image=None, cell=None).last()
+    if slide.is_read_twice and settled:
+        return settled.label
+    said = set(slide.readings.exclude(conclusion="").values_list("conclusion", flat=True))
+    return said.pop() if len(said) == 1 else (Conclusion.CANNOT_TELL if said else "")
+
+
+def _of_whole(readings: list[SlideReading]) -> list[Difference]:
+    first, second = (Said(one.who, one.conclusion, one.comment) for one in readings)
+    return [Difference(None, None, (first, second))] if first.label != second.label else []
+
+
+def _of_images(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
+    said = Review.objects.filter(_read_by_both(slide, "image"), is_standing=True)
+    said = said.select_related("image")
+    rows = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
+    decisions = dict(rows.values_list("image", "decision"))
+    of_image: dict[SmearImage, dict[Any, Review]] = defaultdict(dict)
+    for review in said.order_by("image__created_at", "image_id"):
+        if review.image_id in decisions:
+            of_image[review.image][review.reviewer_id] = review
+    return [
+        Difference(image, None, pair)
+        for image, by in of_image.items()
+        if (pair := _differ(readings, by, decisions[image.pk]))
+    ]
+
+
+def _of_cells(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
+    cells = Cell.objects.filter(_current_cells(slide), _read_by_both(slide, "image"))
+    said = CellReview.objects.filter(cell__in=cells, is_standing=True)
+    said = said.select_related("cell__image").defer("cell__activation")
+    of_cell: dict[Cell, dict[Any, CellReview]] = defaultdict(dict)
+    for review in said.order_by("cell__image__created_at", "cell__image_id", "cell__number"):
+        of_cell[review.cell][review.reviewer_id] = review
+    return [
+        Difference(cell.image, cell, pair)
+        for cell, by in of_cell.items()
+        if (pair := _differ(readings, by, cell.decision))
+    ]
+
+
+def _read_by_both(slide: Slide, image: str) -> Q:
+    """Not the images that were added later."""
+    return Q(**{f"{image}__slide": slide, f"{image}__created_at__lte": slide.readings_closed_at})
+
+
+def _current_cells(slide: Slide) -> Q:
+    readings = Prediction.objects.filter(slide=slide, kind=Kind.FIELD, is_current=True)
+    added = Q(prediction=None, image__in=readings.values("image"))
+    return added | Q(prediction__in=readings)
+
+
+def _differ(
+    readings: list[SlideReading], by: dict[Any, Any], decision: str
+) -> tuple[Said, Said] | None:
+    first, second = (_said(one, by.get(one.reader_id), decision) for one in readings)
+    return (first, second) if first.label != second.label else None
+
+
+def _said(reading: SlideReading, review: Review | CellReview | None, decision: str) -> Said:
+    if review is None:
+        return Said(reading.who, opinions.accepted(decision), is_own=False)
+    return Said(reading.who, review.label, review.comment)

@@ -1,0 +1,158 @@
+"""A person's reading of a whole slide: what they conclude, and on slides that are read twice when
+they began and closed it.
+
+A slide that is read twice has two places. Whoever first speaks of it takes one: a reviewer the
+second, others the first, as long as there is a choice. A closed reading stays as it is; where the
+two differ it is settled (`disputes`).
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from . import audit, carrying, current, disputes
+from .models import (
+    Action,
+    Cell,
+    Conclusion,
+    Membership,
+    Place,
+    Role,
+    Slide,
+    SlideReading,
+    SmearImage,
+)
+
+CLOSED = "Your reading of this slide is closed, so it stays as it is."
+BOTH_CLOSED = (
+    "Both readings of this slide are closed. Where they differ it is settled, with a reason."
+)
+TAKEN = "Two people read this slide already."
+BEING_READ = "Images of this slide are still being read. Close your reading once all are read."
+NO_CONCLUSION = "Say what you conclude of the whole slide: positive, negative or cannot tell."
+READ = "This slide waits for no second reading."
+NO_REASON = "Say why one reading is enough."
+
+
+class NotNow(ValueError):
+    """What this person cannot say of the slide; the text is a sentence for people."""
+
+
+def take_part(slide_id: UUID, user: User, image: SmearImage | None = None) -> SlideReading | None:
+    """Asked before a person speaks of a slide or of an image of it; the caller holds the slide.
+
+    Opens their reading where it is one of two. Raises NotNow.
+    """
+    slide = Slide.objects.get(pk=slide_id)
+    if not slide.is_read_twice:
+        return None
+    if slide.readings_closed_at:
+        if image and image.created_at > slide.readings_closed_at:
+            return None
+        raise NotNow(BOTH_CLOSED)
+    mine = of(slide, user)
+    if mine and mine.closed_at:
+        raise NotNow(CLOSED)
+    return mine or _open(slide, user)
+
+
+def of(slide: Slide, user: User) -> SlideReading | None:
+    return slide.readings.filter(reader=user).first()
+
+
+def hindrance(slide: Slide, known: Collection[SlideReading], user: User) -> str:
+    """Why this person cannot speak of the slide now; empty where they can."""
+    if not slide.is_read_twice:
+        return ""
+    if slide.readings_closed_at:
+        return BOTH_CLOSED
+    if mine := [one for one in known if one.reader_id == user.pk]:
+        return CLOSED if mine[0].closed_at else ""
+    return TAKEN if len(known) == len(Place) else ""
+
+
+@transaction.atomic
+def conclude(
+    slide: Slide, user: User, conclusion: str, comment: str = "", close: bool = False
+) -> SlideReading:
+    """What this person says of the whole slide, in place of what they said before.
+
+    `close` ends one of two readings. Raises NotNow.
+    """
+    current.lock([slide.pk])
+    slide = Slide.objects.get(pk=slide.pk)
+    reading = take_part(slide.pk, user) or of(slide, user) or _new(slide, user, None)
+    before = reading.conclusion, reading.comment
+    reading.conclusion, reading.comment = conclusion, comment
+    if close and slide.is_read_twice:
+        _close(slide, reading)
+    reading.save()
+    said = {"conclusion": (before[0], conclusion), "comment": (before[1], comment)}
+    closed = (None, reading.closed_at.isoformat() if reading.closed_at else None)
+    audit.note(Action.REVIEWED, reading, **said, closed=closed)
+    if _both_closed(slide):
+        _finish(slide)
+    disputes.recount(slide)
+    return reading
+
+
+@transaction.atomic
+def let_one_do(slide: Slide, by: User, reason: str) -> None:
+    """No second reading after all: what was said counts, and nobody is blind. Raises NotNow."""
+    if not reason.strip():
+        raise NotNow(NO_REASON)
+    current.lock([slide.pk])
+    slide = Slide.objects.get(pk=slide.pk)
+    if slide.counts_opinions:
+        raise NotNow(READ)
+    slide.is_read_twice = False
+    slide.single_reading = f"{by.get_username()}: {reason.strip()}"
+    slide.save(update_fields=["is_read_twice", "single_reading"])
+    audit.note(Action.CHANGED, slide, second_reading=(True, False), reason=("", reason.strip()))
+    disputes.recount(slide)
+
+
+def _open(slide: Slide, user: User) -> SlideReading:
+    taken = set(slide.readings.values_list("place", flat=True))
+    role = Membership.objects.get(laboratory=slide.laboratory_id, user=user).role
+    order = sorted(Place, reverse=role == Role.REVIEWER)
+    free = [place for place in order if place not in taken]
+    if not free:
+        raise NotNow(TAKEN)
+    return _new(slide, user, free[0])
+
+
+def _new(slide: Slide, user: User, place: int | None) -> SlideReading:
+    reading: SlideReading = slide.readings.create(reader=user, who=user.get_username(), place=place)
+    audit.note(Action.MADE, reading)
+    return reading
+
+
+def _close(slide: Slide, reading: SlideReading) -> None:
+    if slide.pending:
+        raise NotNow(BEING_READ)
+    if reading.conclusion not in Conclusion.values:
+        raise NotNow(NO_CONCLUSION)
+    reading.closed_at = timezone.now()
+
+
+def _both_closed(slide: Slide) -> bool:
+    closed = slide.readings.filter(place__isnull=False, closed_at__isnull=False).count()
+    return slide.is_read_twice and slide.readings_closed_at is None and closed == len(Place)
+
+
+def _finish(slide: Slide) -> None:
+    first, second = slide.readings.exclude(place=None)
+    for image in slide.images.filter(cells__prediction=None, cells__isnull=False).distinct():
+        carrying.unite(_added_by(image, first), _added_by(image, second))
+    slide.readings_closed_at = timezone.now()
+    slide.save(update_fields=["readings_closed_at"])
+
+
+def _added_by(image: SmearImage, reading: SlideReading) -> list[Cell]:
+    """Cells that this reader drew, because the machine had missed them."""
+    theirs = image.cells.filter(reviews__is_standing=True, reviews__reviewer=reading.reader_id)
+    return list(theirs.filter(prediction=None).distinct())

@@ -1,0 +1,78 @@
+"""What a person concludes of a whole slide; two readings of it, and where they differ."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from .. import access, blindness, disputes, readings
+from ..forms import ReadingForm
+from ..models import Conclusion, Slide
+from .guard import Asked, signed_in
+
+
+@require_POST
+@signed_in
+def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
+    slide = access.get_slide_to_sign(request.user, pk)
+    form = ReadingForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise readings.NotNow("Choose one of the conclusions; a comment has 500 letters.")
+        reading = readings.conclude(slide, request.user, **form.cleaned_data)
+    except readings.NotNow as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "Your reading is closed." if reading.closed_at else "Kept.")
+    return _back(slide)
+
+
+@require_POST
+@signed_in
+def slide_settle(request: Asked, pk: UUID) -> HttpResponse:
+    slide = access.get_slide_to_sign(request.user, pk)
+    said = {name: request.POST.get(name, "") for name in ("key", "label", "reason")}
+    try:
+        disputes.settle(slide, request.user, **said)
+    except disputes.CannotSettle as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "Settled.")
+    return _back(slide)
+
+
+@require_POST
+@signed_in
+def slide_one_reading(request: Asked, pk: UUID) -> HttpResponse:
+    slide = access.get_slide_to_administer(request.user, pk)
+    try:
+        readings.let_one_do(slide, request.user, request.POST.get("reason", ""))
+    except readings.NotNow as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "One reading is enough for this slide now. What was said counts.")
+    return _back(slide)
+
+
+def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
+    """What the page of a slide says of its readings."""
+    known = list(slide.readings.all())
+    mine = next((one for one in known if one.reader_id == request.user.pk), None)
+    hidden = blindness.hides(request.user, slide)
+    return {
+        "my_reading": mine,
+        "readings": [one for one in known if not hidden or one == mine],
+        "is_blind": hidden,
+        "cannot_read": readings.hindrance(slide, known, request.user) if may_review else "",
+        "conclusions": Conclusion.choices,
+        "differences": disputes.of_slide(slide),
+        "administers": slide.is_read_twice and access.administers(request.user, slide),
+    }
+
+
+def _back(slide: Slide) -> HttpResponse:
+    return redirect(reverse("slide", args=[slide.pk]) + "#reading")

@@ -1,0 +1,351 @@
+import pytest
+
+from diagnosis import cells, disputes, readings, reviews, roster, signing, summary, verdict
+from diagnosis.models import Event, Role, Slide
+from diagnosis.readings import NotNow
+from tests.people import join, laboratory_of
+from tests.readings import measured_model, new_slide, read, read_field, waiting
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def laboratory():
+    laboratory = laboratory_of("ada")
+    roster.set_second_reading(laboratory, True)
+    return laboratory
+
+
+@pytest.fixture
+def ada(laboratory):
+    return laboratory.members.get(username="ada")
+
+
+@pytest.fixture
+def ben(laboratory):
+    return join(laboratory, "ben", Role.REVIEWER).user
+
+
+@pytest.fixture
+def cleo(laboratory):
+    return join(laboratory, "cleo").user
+
+
+@pytest.fixture
+def slide(laboratory):
+    return new_slide(laboratory, "KSM-7")
+
+
+@pytest.fixture
+def image(slide):
+    return read(slide, "uncertain").image
+
+
+def again(thing):
+    thing.refresh_from_db()
+    return thing
+
+
+def places(slide):
+    return {one.who: one.place for one in slide.readings.all()}
+
+
+def close(slide, *people, conclusion="positive"):
+    for user in people:
+        readings.conclude(slide, user, conclusion, close=True)
+    return again(slide)
+
+
+def test_the_setting_holds_for_slides_that_are_made_from_then_on(laboratory, slide):
+    assert slide.is_read_twice
+    roster.set_second_reading(laboratory, False)
+    assert not new_slide(laboratory).is_read_twice
+    slide.note = "Saved again"
+    slide.save()
+    assert again(slide).is_read_twice
+    assert Event.objects.filter(changes__second_reading=[True, False]).exists()
+
+
+def test_whoever_speaks_first_takes_the_place_of_their_role(slide, image, ada, ben):
+    reviews.say(image, ben, "parasitized")
+    reviews.say(image, ada, "parasitized")
+    assert places(slide) == {"ben": 2, "ada": 1}
+
+
+def test_of_two_clinicians_the_later_is_second(slide, image, ada, cleo):
+    reviews.say(image, cleo, "parasitized")
+    readings.conclude(slide, ada, "negative")
+    assert places(slide) == {"cleo": 1, "ada": 2}
+
+
+def test_a_third_person_does_not_take_part(slide, image, ada, ben, cleo):
+    for user in (ada, ben):
+        reviews.say(image, user, "parasitized")
+    with pytest.raises(NotNow, match=r"Two people read this slide already\."):
+        reviews.say(image, cleo, "parasitized")
+
+
+def test_opinions_count_once_both_readings_are_closed(slide, image, ada, ben):
+    for user in (ada, ben):
+        reviews.say(image, user, "parasitized")
+    assert again(image).reviewed == ""
+    assert verdict.tally(again(slide)).uncertain == 1
+    slide = close(slide, ada)
+    assert (again(image).reviewed, slide.concluded) == ("", "")
+    slide = close(slide, ben)
+    assert (again(image).reviewed, slide.concluded) == ("parasitized", "positive")
+    assert (verdict.tally(slide).parasitized, slide.disputed) == (1, 0)
+
+
+def test_a_closed_reading_stays_as_it_is(slide, image, ada, ben):
+    reviews.say(image, ada, "parasitized")
+    close(slide, ada)
+    for change in (
+        lambda: reviews.say(image, ada, "uninfected"),
+        lambda: reviews.take_back(image, ada),
+        lambda: readings.conclude(slide, ada, "negative"),
+    ):
+        with pytest.raises(NotNow, match="is closed"):
+            change()
+    close(slide, ben)
+    with pytest.raises(NotNow, match="Both readings"):
+        reviews.say(image, ada, "uninfected")
+
+
+def test_a_reading_is_closed_with_a_conclusion_once_all_is_read(slide, image, ada):
+    with pytest.raises(NotNow, match="what you conclude"):
+        readings.conclude(slide, ada, "", close=True)
+    waiting(slide)
+    with pytest.raises(NotNow, match="still being read"):
+        readings.conclude(slide, ada, "positive", close=True)
+    assert not slide.readings.exists()
+
+
+def test_where_they_differ_it_is_uncertain_until_it_is_settled(slide, image, ada, ben, cleo):
+    reviews.say(image, ada, "parasitized", "A ring.")
+    reviews.say(image, ben, "uninfected")
+    slide = close(slide, ada, ben)
+    [difference] = disputes.of_slide(slide)
+    assert (difference.image, slide.disputed) == (image, 1)
+    assert [said.who for said in difference.said] == ["ada", "ben"]
+    assert difference.said[0].comment == "A ring."
+    assert again(image).reviewed == "uncertain"
+    assert signing.hindrance(slide) == "The two readings differ in 1 point: settle them first."
+    disputes.settle(slide, cleo, difference.key, "uninfected", "A platelet on the cell.")
+    assert (again(image).reviewed, again(slide).disputed) == ("uninfected", 0)
+    assert signing.hindrance(slide) == ""
+    [difference] = disputes.of_slide(slide)
+    assert difference.settlement
+    assert difference.settlement.is_third
+
+
+def test_the_newest_settlement_counts(slide, image, ada, ben):
+    reviews.say(image, ada, "parasitized")
+    reviews.say(image, ben, "uninfected")
+    slide = close(slide, ada, ben)
+    key = f"image-{image.pk}"
+    for label in ("parasitized", "cannot-tell"):
+        made = disputes.settle(slide, ada, key, label, "We looked at it together.")
+        assert not made.is_third
+    assert again(image).reviewed == "uncertain"
+    assert Event.objects.filter(action="settled").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "label", "reason", "sentence"),
+    [
+        ("slide", "positive", "Why not.", "do not differ"),
+        ("image", "positive", "Not an answer about an image.", "Choose what counts"),
+        ("image", "", "Nothing chosen.", "Choose what counts"),
+        ("image", "parasitized", "  ", "Say why"),
+    ],
+)
+def test_a_settlement_needs_a_difference_an_answer_and_a_reason(
+    slide, image, ada, ben, key, label, reason, sentence
+):
+    reviews.say(image, ada, "parasitized")
+    reviews.say(image, ben, "uninfected")
+    slide = close(slide, ada, ben)
+    key = f"image-{image.pk}" if key == "image" else key
+    with pytest.raises(disputes.CannotSettle, match=sentence):
+        disputes.settle(slide, ada, key, label, reason)
+    assert not slide.settlements.exists()
+
+
+def test_nothing_is_settled_before_both_are_closed(slide, image, ada, ben):
+    reviews.say(image, ada, "parasitized")
+    reviews.say(image, ben, "uninfected")
+    slide = close(slide, ada)
+    with pytest.raises(disputes.CannotSettle):
+        disputes.settle(slide, ada, f"image-{image.pk}", "parasitized", "Too early.")
+
+
+def test_who_says_nothing_accepts_what_the_model_says(slide, ada, ben):
+    right, wrong = read(slide, "parasitized").image, read(slide, "parasitized").image
+    reviews.say(right, ada, "parasitized")
+    reviews.say(wrong, ada, "uninfected")
+    slide = close(slide, ada, ben)
+    [difference] = disputes.of_slide(slide)
+    assert difference.image == wrong
+    assert [said.is_own for said in difference.said] == [True, False]
+    assert (again(right).reviewed, again(wrong).reviewed) == ("parasitized", "uncertain")
+
+
+def test_the_conclusions_differ_and_are_settled(slide, image, ada, ben):
+    close(slide, ada, conclusion="positive")
+    slide = close(slide, ben, conclusion="negative")
+    [difference] = disputes.of_slide(slide)
+    assert (difference.key, slide.concluded, slide.disputed) == ("slide", "cannot-tell", 1)
+    disputes.settle(slide, ben, "slide", "positive", "I missed a field.")
+    assert again(slide).concluded == "positive"
+    assert verdict.tally(slide).is_critical
+
+
+def test_cells_differ_too_and_a_drawn_one_that_the_other_did_not_draw(slide, ada, ben):
+    measured_model()
+    image = read_field(slide, "uncertain", "uninfected").image
+    first, second = image.cells.all()
+    cells.say(image, ada, first.pk, "parasitized")
+    cells.say(image, ben, first.pk, "uninfected")
+    cells.say(image, ada, second.pk, "uninfected")
+    alone = cells.add(image, ada, [200, 200, 30, 30], "parasitized")
+    slide = close(slide, ada, ben)
+    found = disputes.of_slide(slide)
+    assert [one.cell for one in found] == [first, alone]
+    assert found[1].words[1][1] == "not a cell"
+    disputes.settle(slide, ada, f"cell-{first.pk}", "parasitized", "A ring.")
+    disputes.settle(slide, ada, f"cell-{alone.pk}", "no-cell", "Stain.")
+    assert [again(cell).reviewed for cell in (first, second, alone)] == [
+        "parasitized",
+        "uninfected",
+        "removed",
+    ]
+    assert again(slide).disputed == 0
+
+
+def test_a_cell_that_both_drew_is_one_cell(slide, ada, ben):
+    measured_model()
+    image = read_field(slide, "uninfected").image
+    one = cells.add(image, ada, [200, 200, 30, 30], "parasitized")
+    other = cells.add(image, ben, [203, 202, 30, 30], "parasitized")
+    slide = close(slide, ada, ben)
+    assert disputes.of_slide(slide) == []
+    assert (again(one).reviewed, again(other).reviewed) == ("parasitized", "")
+    assert slide.cells_counted == 2
+
+
+def test_images_that_come_later_are_reviewed_as_anywhere(slide, image, ada, ben, cleo):
+    slide = close(slide, ada, ben)
+    late = read(slide, "uncertain").image
+    reviews.say(late, cleo, "parasitized")
+    assert again(late).reviewed == "parasitized"
+    assert (disputes.of_slide(slide), again(slide).disputed) == ([], 0)
+
+
+def test_a_slide_is_signed_once_both_are_closed(slide, image, ada, ben):
+    assert signing.hindrance(slide) == signing.BEING_READ_TWICE
+    close(slide, ada)
+    with pytest.raises(signing.CannotSign, match="not both closed"):
+        signing.sign(slide, ada)
+    slide = close(slide, ben)
+    report = signing.sign(slide, ada)
+    assert report.content["readings"] == [
+        "First reader ada: positive.",
+        "Second reader ben: positive.",
+    ]
+    assert "They agreed." in report.content["second_reading"]
+    assert report.content["conclusion"] == "Positive"
+
+
+def test_the_summary_says_how_it_was_settled(slide, image, ada, ben, cleo):
+    reviews.say(image, ada, "parasitized")
+    reviews.say(image, ben, "uninfected")
+    slide = close(slide, ada, ben)
+    assert "of which 1 are not settled" in summary.of_slide(slide)["second_reading"]
+    disputes.settle(slide, cleo, f"image-{image.pk}", "parasitized", "A ring.")
+    said = summary.of_slide(again(slide))
+    assert "They differed in 1, settled below." in said["second_reading"]
+    assert said["readings"][-1] == (
+        f"{image.name}: ada parasitized, ben uninfected. "
+        "Settled as parasitized by a third person, cleo: A ring."
+    )
+
+
+def test_an_administrator_lets_one_reading_do(slide, image, ada, ben):
+    reviews.say(image, ben, "parasitized")
+    close(slide, ben)
+    with pytest.raises(NotNow):
+        readings.let_one_do(slide, ada, " ")
+    readings.let_one_do(slide, ada, "Nobody else is here.")
+    assert again(image).reviewed == "parasitized"
+    slide = again(slide)
+    assert (slide.is_read_twice, slide.concluded) == (False, "positive")
+    assert signing.hindrance(slide) == ""
+    said = summary.of_slide(slide)["second_reading"]
+    assert said == "One reading was enough. ada: Nobody else is here."
+    assert Event.objects.filter(changes__second_reading=[True, False], name="KSM-7").exists()
+
+
+def test_a_new_reading_by_a_model_takes_what_both_said_along(slide, ada, ben):
+    measured_model()
+    image = read_field(slide, "uncertain").image
+    cells.say(image, ada, image.cells.get().pk, "parasitized", "A ring.")
+    slide = close(slide, ada, ben)
+    disputes.settle(slide, ada, f"cell-{image.cells.get().pk}", "parasitized", "Both see it.")
+    former = image.predictions.get()
+    from diagnosis import carrying
+    from tests.readings import another_model
+
+    now = read_field(slide, "uninfected", image=image, model=another_model(), is_current=False)
+    type(former).objects.filter(pk=former.pk).update(is_current=False)
+    type(former).objects.filter(pk=now.pk).update(is_current=True)
+    carrying.take_along(image, former.pk, now)
+    cell = now.cells.get()
+    assert cell.reviewed == "parasitized"
+    assert cell.settlements.get().reason == "Both see it."
+    assert cell.reviews.get(is_standing=True).comment == "A ring."
+
+
+class TestWithoutSecondReading:
+    @pytest.fixture
+    def slide(self, laboratory):
+        roster.set_second_reading(laboratory, False)
+        return new_slide(laboratory)
+
+    def test_a_conclusion_counts_at_once_and_can_be_changed(self, slide, image, ada):
+        readings.conclude(slide, ada, "negative", "Looked at all of it.")
+        assert again(slide).concluded == "negative"
+        readings.conclude(slide, ada, "positive")
+        assert again(slide).concluded == "positive"
+        assert verdict.tally(slide).is_critical
+        assert slide.readings.count() == 1
+        said = Event.objects.filter(kind="slidereading", action="reviewed").first()
+        assert said.changes["conclusion"] == ["negative", "positive"]
+
+    def test_two_who_disagree_cannot_tell(self, slide, image, ada, ben):
+        readings.conclude(slide, ada, "negative")
+        readings.conclude(slide, ben, "positive")
+        assert again(slide).concluded == "cannot-tell"
+        assert not verdict.tally(slide).is_critical
+        readings.conclude(slide, ben, "")
+        assert again(slide).concluded == "negative"
+
+    def test_a_negative_word_does_not_silence_the_alarm(self, slide, ada):
+        read(slide, "parasitized")
+        readings.conclude(slide, ada, "negative")
+        tally = verdict.tally(again(slide))
+        assert tally.is_critical
+        assert "Concluded negative by a person." in tally.remarks
+
+    def test_a_change_of_it_is_told_of_a_signed_slide(self, slide, image, ada):
+        report = signing.sign(slide, ada)
+        readings.conclude(slide, ada, "positive")
+        change = signing.change(report, Slide.objects.get(pk=slide.pk))
+        assert change
+        assert change.parts == ["conclusion", "readings"]
+
+    def test_a_report_from_before_there_were_readings_has_not_changed(self, slide, image, ada):
+        report = signing.sign(slide, ada)
+        for name in ("conclusion", "readings", "second_reading"):
+            del report.content[name]
+        assert signing.change(report, slide) is None
