@@ -10,12 +10,16 @@ BIN := .venv/bin
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
 
-.PHONY: run test lint bench soak install install-all servers
+.PHONY: run test tests lint bench soak install install-all servers
 
 run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
 
-test: .venv/dev.stamp servers lint
+# The linters run beside the tests: alone they would keep one core busy for a minute.
+test: .venv/dev.stamp servers
+	@$(MAKE) --no-print-directory --jobs 2 tests lint
+
+tests:
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/dev.stamp
