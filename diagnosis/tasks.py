@@ -26,7 +26,7 @@ from PIL import Image
 from ml.artifact import ArtifactError, read_manifest
 from ml.decisions import decide
 
-from . import bulk, current, registry, verdict
+from . import bulk, current, pulse, registry, verdict
 from .counting import Found
 from .models import Band, Cell, Decision, Kind, ModelVersion, Prediction, State
 
@@ -122,6 +122,7 @@ class Claim:
             bulk.write(self.held(), rows, READING, token=None, finished_at=timezone.now())
             current.take_over(mine)
             verdict.recount(slides)
+        pulse.answered()
 
     def _save_cells(self, rows: Sequence[Prediction]) -> None:
         fields = [row for row in rows if row.kind == Kind.FIELD]
@@ -313,6 +314,7 @@ def sweep(sent: float | None = None) -> None:
     what was sent before it and still waits has lost its message, while a long queue behind it is
     in good health and is left alone.
     """
+    pulse.seen()
     now = timezone.now()
     before = datetime.fromtimestamp(sent, UTC) if sent else now - 2 * _seconds("SWEEP_SECONDS")
     _put_back(now)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from .views import (
+    dashboard,
     fields,
     history,
     home,
@@ -15,6 +16,7 @@ from .views import (
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("today/", dashboard.today, name="dashboard"),
     path("slides/", history.history, name="history"),
     path("slides.csv", history.history_csv, name="history_csv"),
     path("slides/new/", slides.slide_new, name="slide_new"),

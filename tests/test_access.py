@@ -247,6 +247,8 @@ def for_the_anonymous(signed_in_go_to: int = 302, **more: Any) -> Row:
 
 TABLE = {
     "home": for_the_anonymous(),
+    "dashboard": signed_in_only(),
+    "dashboard, of one laboratory": Row(MEMBERS, data={"laboratory": "laboratory"}),
     "history": signed_in_only(),
     "history_csv": signed_in_only(),
     "slide_new": signed_in_only(),

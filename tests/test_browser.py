@@ -288,7 +288,14 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         assert violations(page) == []
         page.go_back()
         assert violations(page) == []
-        for address in ("/slides/", "/slides/?q=nowhere", "/slides/new/", "/nowhere/", *MODELS):
+        for address in (
+            "/today/",
+            "/slides/",
+            "/slides/?q=nowhere",
+            "/slides/new/",
+            "/nowhere/",
+            *MODELS,
+        ):
             page.goto(address)
             assert violations(page) == []
     with chromium.new_context(**options, bypass_csp=True) as context:
@@ -349,6 +356,12 @@ def test_nothing_scrolls_sideways(open_page, ada, tmp_path, viewport):
     page.get_by_role("button", name="Upload").click()
     expect(page.locator(".cell:not(.waiting)")).to_have_count(1)
     assert has_no_sideways_scroll(page)
-    for address in ("/slides/", "/laboratories/", "/accounts/password/change/", *MODELS):
+    for address in (
+        "/today/",
+        "/slides/",
+        "/laboratories/",
+        "/accounts/password/change/",
+        *MODELS,
+    ):
         page.goto(address)
         assert has_no_sideways_scroll(page), address

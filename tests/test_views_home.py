@@ -26,9 +26,9 @@ def test_offers_an_account_where_anyone_may_have_one(client, settings, is_open):
     assert (reverse("account_signup") in client.get(reverse("home")).text) is is_open
 
 
-def test_who_is_signed_in_sees_the_slides():
+def test_who_is_signed_in_lands_on_the_day():
     client = signed_in(laboratory_of("ada").members.get())
-    assert client.get(reverse("home"))["Location"] == reverse("history")
+    assert client.get(reverse("home"))["Location"] == reverse("dashboard")
 
 
 def test_takes_nothing():

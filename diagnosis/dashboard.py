@@ -1,0 +1,151 @@
+"""A person's laboratories at a glance: what waits, how the weeks went, how the machine is."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+
+from ml.agreement import LEAST_CELLS, LEAST_SLIDES, Kappa, Pairs, kappa, total
+
+from . import access, pulse, waiting, weeks
+from .charts import Chart
+from .models import PENDING_STATES, Laboratory, ModelVersion, Prediction, Slide
+from .waiting import Reason
+from .weeks import counted
+
+FIRST = 6
+"""Of what waits; a link leads to each next one."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    slides: list[Slide]
+    """The first ones, each with its Reason as `why`."""
+    counts: list[tuple[Reason, int]]
+    """By reason, the most urgent first; none is left out."""
+
+    @property
+    def total(self) -> int:
+        return sum(number for _, number in self.counts)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    pairs: Pairs
+    slides: int
+    kappa: Kappa | None
+    least = f"{LEAST_CELLS} cells of {LEAST_SLIDES} slides, with both answers among them"
+
+    @property
+    def cells(self) -> int:
+        return sum(self.pairs)
+
+    @property
+    def agreed(self) -> int:
+        return self.pairs.both_parasitized + self.pairs.both_uninfected
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The queue and the workers, in the words of who waits for them."""
+
+    waiting: int
+    oldest: datetime | None
+    pulse: pulse.Pulse
+    model: str
+
+    @property
+    def is_well(self) -> bool:
+        return not self.pulse.is_silent and bool(self.model)
+
+    @property
+    def sentence(self) -> str:
+        images = counted(self.waiting, "image")
+        queue = f"{images} {'waits' if self.waiting == 1 else 'wait'}" if self.waiting else ""
+        answer = f"the last answer came {ago(self.pulse.answered)}" if self.pulse.answered else ""
+        parts = [queue or "No image waits", answer]
+        return "; ".join(part for part in parts if part) + "."
+
+    @property
+    def trouble(self) -> str:
+        """Empty while all is well."""
+        if not self.model:
+            return (
+                "No model is active, so no image can be taken. Whoever runs this site registers "
+                "one; what is stored is safe."
+            )
+        if not self.pulse.is_silent:
+            return ""
+        seen = f"was last seen {ago(self.pulse.seen)}" if self.pulse.seen else "has been seen yet"
+        who = "The worker" if self.pulse.seen else "No worker"
+        return (
+            f"{who} {seen}. Images that you upload are safe, and are read when it is back. "
+            "Tell whoever runs this site: its log says more."
+        )
+
+
+def laboratory_of(user: access.Visitor, chosen: str) -> Laboratory | None:
+    """The one that was chosen; nothing for all of them. Http404 for others'."""
+    return access.get_laboratory(user, chosen) if chosen else None
+
+
+def slides_of(user: access.Visitor, laboratory: Laboratory | None) -> QuerySet[Slide]:
+    found = access.slides_for(user)
+    return found.filter(laboratory=laboratory) if laboratory else found
+
+
+def wait(user: access.Visitor, laboratory: Laboratory | None) -> Waiting:
+    found = waiting.slides(user)
+    found = found.filter(laboratory=laboratory) if laboratory else found
+    by_reason = found.order_by().values_list("waits")  # type: ignore[misc]
+    numbers = dict(by_reason.annotate(n=Count("pk")))
+    first = list(found[:FIRST])
+    for slide in first:
+        slide.why = Reason(slide.waits)  # type: ignore[attr-defined]
+    return Waiting(first, [(reason, numbers.get(reason, 0)) for reason in Reason])
+
+
+def charts(slides: QuerySet[Slide]) -> list[Chart]:
+    """Nothing without slides in these weeks."""
+    found = weeks.of(slides, timezone.localdate())
+    if not any(week.slides for week in found):
+        return []
+    return [
+        weeks.slides_chart(found),
+        weeks.positivity_chart(found),
+        weeks.drift_chart(found, "rejected"),
+        weeks.drift_chart(found, "uncertain"),
+    ]
+
+
+def agreement(slides: QuerySet[Slide]) -> Agreement:
+    spoken_of = Q()
+    for name in Pairs._fields:
+        spoken_of |= Q(**{f"{name}__gt": 0})
+    alike = slides.filter(spoken_of).order_by().values_list(*Pairs._fields)
+    found = {Pairs(*row[:-1]): row[-1] for row in alike.annotate(n=Count("pk"))}
+    return Agreement(total(found), sum(found.values()), kappa(found))
+
+
+def machine(laboratory_ids: Collection[UUID]) -> Machine:
+    """What waits is these laboratories' own: nobody learns how much others have."""
+    pending = Prediction.objects.filter(
+        state__in=PENDING_STATES,
+        slide__laboratory__in=laboratory_ids,
+        slide__deleted_at=None,
+    )
+    found = pending.aggregate(n=Count("pk"), oldest=Min("queued_at"))
+    active = ModelVersion.objects.filter(is_active=True).values_list("name", flat=True)
+    return Machine(found["n"], found["oldest"], pulse.taken(), active.first() or "")
+
+
+def ago(moment: datetime) -> str:
+    """As people say it: 8 s, 3 min, 5 h, 2 days ago."""
+    seconds = max(0, round((timezone.now() - moment).total_seconds()))
+    for unit, size in (("days", 172_800), ("h", 7_200), ("min", 120)):
+        if seconds >= size:
+            return f"{seconds // {'days': 86_400, 'h': 3_600, 'min': 60}[unit]} {unit} ago"
+    return f"{seconds} s ago"

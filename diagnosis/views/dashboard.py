@@ -1,0 +1,29 @@
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+
+from .. import access, audit, dashboard
+from .guard import Asked, signed_in
+
+
+@require_safe
+@gzip_page
+@signed_in
+def today(request: Asked) -> HttpResponse:
+    laboratories = list(access.laboratories_for(request.user))
+    chosen = dashboard.laboratory_of(request.user, request.GET.get("laboratory", ""))
+    shown = [chosen] if chosen else laboratories
+    slides = dashboard.slides_of(request.user, chosen)
+    audit.saw(shown)
+    context = {
+        "laboratories": laboratories,
+        "chosen": chosen,
+        "waiting": dashboard.wait(request.user, chosen),
+        "charts": dashboard.charts(slides),
+        "agreement": dashboard.agreement(slides),
+        "machine": dashboard.machine([laboratory.pk for laboratory in shown]),
+        "has_slides": slides.exists(),
+        "place": "today",
+    }
+    return render(request, "diagnosis/dashboard.html", context)
