@@ -71,7 +71,7 @@ def saw(things: Iterable[Model]) -> None:
     """One query where all of it was noted a while ago."""
     events = [_event(Action.SAW, thing) for thing in things]
     known = Event.objects.filter(
-        by=_person(),
+        by=person(),
         action=Action.SAW,
         subject__in=[event.subject for event in events],
         at__gt=timezone.now() - SEEN_AGAIN_AFTER,
@@ -84,12 +84,12 @@ def _event(
     action: Action, thing: Model, laboratory: UUID | None = None, changes: Changes | None = None
 ) -> Event:
     of, name = _OF[type(thing)](thing)
-    owner, person = laboratory or of, _person()
+    owner, doer = laboratory or of, person()
     assert owner  # what belongs to the whole site is noted for each laboratory
     return Event(
         laboratory_id=owner,
-        by=person,
-        who=person.get_username() if person else COMMAND_LINE,
+        by=doer,
+        who=doer.get_username() if doer else COMMAND_LINE,
         token=_token(),
         action=action,
         kind=thing._meta.model_name or "",
@@ -99,7 +99,8 @@ def _event(
     )
 
 
-def _person() -> User | None:
+def person() -> User | None:
+    """Who does it; nobody where a worker or a command does."""
     request = _request.get()
     user = getattr(request, "user", None)
     return user if user and user.is_authenticated else None

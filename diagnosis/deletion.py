@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import audit
+from . import audit, notices
 from .models import Action, Laboratory, Slide
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ def purge() -> int:
     slides = list(due)
     for slide in slides:
         _purge(slide)
+    notices.purge()
     return len(slides)
 
 

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 
 from . import access, audit
 from .history import RESULTS, STATUSES
-from .models import Action, Conclusion, Laboratory, Opinion, Slide, Stain
+from .models import Action, Conclusion, Laboratory, MailChoice, Opinion, Slide, Stain
 
 
 class ImagesInput(forms.ClearableFileInput):
@@ -141,3 +141,9 @@ class HistoryForm(forms.Form):
 
 class TokenForm(forms.Form):
     name = forms.CharField(max_length=60, help_text="Which program or computer it is for.")
+
+
+class MailChoiceForm(forms.ModelForm):
+    class Meta:
+        model = MailChoice
+        fields = ("critical", "uploaded")

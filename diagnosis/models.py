@@ -199,6 +199,9 @@ class Slide(models.Model):
     signed_at = models.DateTimeField(
         null=True, editable=False, help_text="Its newest report; kept by `signing`."
     )
+    pending_since = models.DateTimeField(
+        null=True, editable=False, help_text="Some image of it has waited at any time since then."
+    )
     # What the model alone said, kept by `recount` for charts: reviews would make old weeks look
     # better than the newest, which nobody has reviewed yet.
     answered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
@@ -828,6 +831,58 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who}: {self.get_action_display().lower()} {self.name}"
+
+
+class News(models.TextChoices):
+    CRITICAL = "critical", "A slide became positive"
+    UPLOADED = "uploaded", "A long upload of yours is read"
+
+
+class Notice(models.Model):
+    """That something happened to a slide, for one person; see `notices`."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="notices"
+    )
+    slide = models.ForeignKey(Slide, models.CASCADE, related_name="notices")
+    kind = models.CharField(max_length=10, choices=News)
+    made_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(null=True)
+    is_to_mail = models.BooleanField(default=False, help_text="A mail has to go, and has not yet.")
+
+    class Meta:
+        ordering = ["-made_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "slide", "kind"],
+                condition=Q(seen_at=None),
+                name="one_unseen_notice",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-made_at", "-id"], name="notice_of_person"),
+            models.Index(fields=["user"], condition=Q(is_to_mail=True), name="notice_to_mail"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slide}: {self.get_kind_display()}"
+
+
+class MailChoice(models.Model):
+    """What a person wants to be told by mail; without a row, nothing."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="mail_choice"
+    )
+    critical = models.BooleanField("When a slide of my laboratory becomes positive", default=False)
+    uploaded = models.BooleanField("When a long upload of mine is read", default=False)
+    claimed_at = models.DateTimeField(
+        null=True, editable=False, help_text="By a worker that is sending."
+    )
+    sent_at = models.DateTimeField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return str(self.user)
 
 
 class Token(models.Model):

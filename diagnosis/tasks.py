@@ -26,7 +26,7 @@ from PIL import Image
 from ml.artifact import ArtifactError, read_manifest
 from ml.decisions import decide
 
-from . import bulk, current, pulse, registry, verdict
+from . import bulk, current, post, pulse, registry, verdict
 from .counting import Found
 from .models import Band, Cell, Decision, Kind, ModelVersion, Prediction, State
 
@@ -319,6 +319,7 @@ def sweep(sent: float | None = None) -> None:
     before = datetime.fromtimestamp(sent, UTC) if sent else now - 2 * _seconds("SWEEP_SECONDS")
     _put_back(now)
     _send_again(now, before - CLOCKS_DIFFER)
+    post.deliver()
 
 
 def _seconds(setting: str) -> timedelta:

@@ -6,6 +6,7 @@ from .views import (
     history,
     home,
     images,
+    notices,
     readings,
     reports,
     reviews,
@@ -47,6 +48,9 @@ urlpatterns = [
     path("slides/<uuid:pk>/basis/", slides.slide_basis, name="slide_basis"),
     path("images/<uuid:pk>/review/", reviews.image_review, name="image_review"),
     path("images/<uuid:pk>/review/undo/", reviews.image_review_undo, name="image_review_undo"),
+    path("notifications/", notices.notice_list, name="notices"),
+    path("notifications/seen/", notices.all_seen, name="notices_seen"),
+    path("accounts/notifications/", notices.mail_choices, name="mail_choices"),
     path("accounts/tokens/", tokens.token_list, name="tokens"),
     path("accounts/tokens/<int:pk>/revoke/", tokens.token_revoke, name="token_revoke"),
 ]

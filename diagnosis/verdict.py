@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count
 
-from . import audit, finding, rollups
+from . import audit, finding, notices, rollups
 from .models import (
     READ_STATES,
     Action,
@@ -198,12 +198,15 @@ def recount(slide_ids: Collection[UUID]) -> None:
     }
     charted = rollups.of_groups(groups, [pk for pk, of in counted.items() if of.reviewed])
     since = rollups.newest_open(groups)
+    before = {slide.pk: notices.Before.of(slide) for slide in slides}
     changed = [
         slide
         for slide in slides
         if _take_over(slide, counted[slide.pk], charted.get(slide.pk, {}), since.get(slide.pk))
     ]
-    Slide.objects.bulk_update(changed, KEPT, batch_size=CHANGED_AT_ONCE)
+    news = notices.news_of(changed, before)
+    Slide.objects.bulk_update(changed, [*KEPT, "pending_since"], batch_size=CHANGED_AT_ONCE)
+    notices.tell(news)
 
 
 @transaction.atomic

@@ -342,6 +342,9 @@ TABLE = {
     "mfa_view_recovery_codes": signed_in_only(404),
     "mfa_generate_recovery_codes": signed_in_only(302),
     "mfa_download_recovery_codes": signed_in_only(404),
+    "notices": signed_in_only(),
+    "notices_seen": signed_in_only(302, method="post"),
+    "mail_choices": signed_in_only(),
     "tokens": signed_in_only(302),
     "token_revoke": Row(("administrator",), 302, "post", ("own token",)),
     # By a token, each visitor's own.

@@ -18,7 +18,7 @@ from django.db import connection
 from django.utils import timezone
 
 from diagnosis import backups, cells, tokens
-from diagnosis.models import Activation, Band, Prediction, SmearImage
+from diagnosis.models import Activation, Band, MailChoice, Prediction, SmearImage
 from tests.databases import at_once, connected, migrate
 from tests.people import join, laboratory_of
 from tests.readings import (
@@ -55,6 +55,8 @@ def fill() -> None:
     ben.groups.add(group)
     ben.user_permissions.set(Permission.objects.filter(codename="view_slide"))
     tokens.new(ben, "scanner")
+    slide.notices.create(user=ben, kind="critical", is_to_mail=True)
+    MailChoice.objects.create(user=ben, critical=True)
     address = EmailAddress.objects.create(user=ben, email="ben@example.org")
     EmailConfirmation.objects.create(email_address=address, key="k")
     Authenticator.objects.create(user=ben, type="totp", data={"secret": "x"})

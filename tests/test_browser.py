@@ -290,6 +290,8 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         assert violations(page) == []
         for address in (
             "/today/",
+            "/notifications/",
+            "/accounts/notifications/",
             "/slides/",
             "/slides/?q=nowhere",
             "/slides/new/",
@@ -358,6 +360,8 @@ def test_nothing_scrolls_sideways(open_page, ada, tmp_path, viewport):
     assert has_no_sideways_scroll(page)
     for address in (
         "/today/",
+        "/notifications/",
+        "/accounts/notifications/",
         "/slides/",
         "/laboratories/",
         "/accounts/password/change/",

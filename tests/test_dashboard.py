@@ -132,10 +132,10 @@ def test_questions_do_not_grow_with_slides(ada, laboratory, django_assert_num_qu
 
     grow(2)
     client.get(reverse("dashboard"))
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         client.get(reverse("dashboard"))
     grow(9)
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         client.get(reverse("dashboard"))
 
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import gallery, heatmap, trail
+from .. import gallery, heatmap, notices, trail
 from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
 
@@ -143,6 +143,12 @@ def percent(value: float | None, digits: int = 0) -> str:
     if digits == 0 and 0 < value < 0.01:
         return "< 1 %"
     return f"{value * 100:.{digits}f} %"
+
+
+@register.simple_tag(takes_context=True)
+def unseen_notices(context: Mapping) -> int:
+    """Of whoever is signed in."""
+    return notices.unseen(context["user"])
 
 
 @register.simple_tag(takes_context=True)

@@ -17,6 +17,7 @@ from .. import (
     gallery,
     intake,
     limits,
+    notices,
     registry,
     reports,
     signing,
@@ -59,6 +60,7 @@ def _made(form: SlideForm) -> JsonResponse:
 def slide(request: Asked, pk: UUID) -> HttpResponse:
     found = access.get_slide(request.user, pk)
     audit.saw([found])
+    notices.see(request.user, slide=found)
     context = _results(request, found) | {
         "max_bytes": MAX_BYTES,
         "may_delete": access.may_delete(request.user, found),

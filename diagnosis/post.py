@@ -1,0 +1,96 @@
+"""Mails that say only that something is new: a mail is read on the way, and by others.
+
+Workers send them, a while after the notices that they are of. A person's row is claimed by a
+conditional update, so one worker writes to them; one that dies in between is followed by another
+after CLAIM, at the price of a second mail where the first had gone. What was seen meanwhile, or may
+not be seen any more, is not written about.
+"""
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.mail import send_mail
+from django.db.models import Q
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from . import notices
+from .models import MailChoice, Notice
+
+logger = logging.getLogger(__name__)
+
+PAUSE = timedelta(minutes=5)
+"""At least, between two mails to one person: a tray of slides is one."""
+CLAIM = timedelta(minutes=2)
+"""Longer than a task may take, and the pause after a mail server that failed."""
+PATIENCE = 8
+"""Seconds in which further mails are begun: images wait for the same worker."""
+
+
+def address_of(user: User) -> str:
+    """A confirmed one: others may be a stranger's."""
+    found = EmailAddress.objects.filter(user=user, verified=True).order_by("-primary")
+    return found.values_list("email", flat=True).first() or ""
+
+
+def deliver() -> int:
+    """How many mails went. Nothing is lost where the server is away: the next sweep tries again."""
+    if not settings.EMAIL_CONFIGURED:
+        return 0
+    sent, until = 0, time.monotonic() + PATIENCE
+    for choice in _waiting(timezone.now()):
+        if time.monotonic() > until or not _claim(choice):
+            continue
+        try:
+            sent += _write(choice)
+        except OSError as error:
+            logger.warning("No mail could be sent, another sweep will: %s", error)
+            return sent
+    return sent
+
+
+def _waiting(now: datetime) -> list[MailChoice]:
+    to_mail = Notice.objects.filter(is_to_mail=True).values("user")
+    rested = Q(sent_at=None) | Q(sent_at__lt=now - PAUSE)
+    free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM)
+    return list(MailChoice.objects.filter(rested, free, pk__in=to_mail).select_related("user"))
+
+
+def _claim(choice: MailChoice) -> bool:
+    """False: another worker was faster."""
+    same = MailChoice.objects.filter(pk=choice.pk, claimed_at=choice.claimed_at)
+    return bool(same.filter(sent_at=choice.sent_at).update(claimed_at=timezone.now()))
+
+
+def _write(choice: MailChoice) -> int:
+    due = Notice.objects.filter(user=choice.user, is_to_mail=True)
+    ids = list(due.values_list("pk", flat=True))
+    new = notices.of(choice.user).filter(pk__in=ids, seen_at=None, user__is_active=True)
+    address = address_of(choice.user)
+    is_sent = bool(address) and new.exists()
+    if is_sent:
+        send_mail(
+            "Malariaweb: something is new for you",
+            render_to_string("diagnosis/mail.txt", _links(choice.user)),
+            None,
+            [address],
+        )
+    due.filter(pk__in=ids).update(is_to_mail=False)
+    rest = {"sent_at": timezone.now()} if is_sent else {}
+    MailChoice.objects.filter(pk=choice.pk).update(claimed_at=None, **rest)
+    return int(is_sent)
+
+
+def _links(user: User) -> dict[str, object]:
+    site = settings.SITE_URL or f"http://localhost:{settings.PORT}"
+    return {
+        "user": user,
+        "notices": site + reverse("notices"),
+        "choices": site + reverse("mail_choices"),
+        "minutes": PAUSE.seconds // 60,
+    }
