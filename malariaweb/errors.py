@@ -1,4 +1,4 @@
-"""What is said of a request that no view came to see."""
+"""What is said of a request that no view came to see, or that failed in one."""
 
 from contextlib import suppress
 
@@ -9,6 +9,8 @@ from django.template.loader import render_to_string
 
 from diagnosis.views.guard import wants_json
 
+from .logs import REFERENCE, request_id
+
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     _drain(request)
@@ -16,6 +18,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"error": sentence}, status=400)
     return HttpResponse(render_to_string("400.html", {"sentence": sentence}), status=400)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """By a page that needs nothing which may have failed: no database, no session."""
+    reference = request_id.get()[:REFERENCE]
+    if wants_json(request):
+        sentence = f"It is our fault, not yours. Try again; the reference is {reference}."
+        return JsonResponse({"error": sentence, "reference": reference}, status=500)
+    return HttpResponse(render_to_string("500.html", {"reference": reference}), status=500)
 
 
 def _drain(request: HttpRequest) -> None:

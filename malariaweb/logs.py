@@ -16,6 +16,8 @@ from celery.signals import before_task_publish
 from django.http import HttpRequest
 
 ROW = re.compile(r"DETAIL:.*?(?=\\n|\n|$)")
+REFERENCE = 8
+"""Characters of a request's id that the page of an error shows: few enough to be read out."""
 OF_A_REQUEST = ("method", "route", "status", "milliseconds")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -39,7 +41,9 @@ class Ids(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task = current_task.request if current_task else None
         record.task_id = task.id if task else ""
-        record.request_id = task.get("request_id") or "" if task else request_id.get()
+        cause = task.get("request_id") or "" if task else request_id.get()
+        record.request_id = cause
+        record.reference = f" [{cause}]" if cause and record.levelno >= logging.WARNING else ""
         request = getattr(record, "request", None)
         if isinstance(request, HttpRequest) and isinstance(record.args, tuple):
             route, path = route_of(request), request.path

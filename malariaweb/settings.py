@@ -317,7 +317,7 @@ LOGGING = {
     "formatters": {
         "line": {
             "()": "malariaweb.logs.Lines",
-            "format": "{asctime} {levelname} {name}: {message}",
+            "format": "{asctime} {levelname} {name}{reference}: {message}",
             "style": "{",
         },
         "json": {"()": "malariaweb.logs.Json"},

@@ -16,3 +16,4 @@ urlpatterns = [
 ]
 
 handler400 = "malariaweb.errors.bad_request"
+handler500 = "malariaweb.errors.server_error"
