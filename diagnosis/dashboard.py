@@ -1,6 +1,6 @@
 """A person's laboratories at a glance: what waits, how the weeks went, how the machine is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -95,6 +95,12 @@ def laboratory_of(user: access.Visitor, chosen: str) -> Laboratory | None:
 def slides_of(user: access.Visitor, laboratory: Laboratory | None) -> QuerySet[Slide]:
     found = access.slides_for(user)
     return found.filter(laboratory=laboratory) if laboratory else found
+
+
+def scope(laboratories: Iterable[Laboratory]) -> str:
+    """Names what is drawn of them today, for whoever keeps it."""
+    ids = sorted(str(laboratory.pk) for laboratory in laboratories)
+    return " ".join([str(timezone.localdate()), *ids])
 
 
 def wait(user: access.Visitor, laboratory: Laboratory | None) -> Waiting:

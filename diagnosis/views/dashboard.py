@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.gzip import gzip_page
@@ -20,8 +22,10 @@ def today(request: Asked) -> HttpResponse:
         "laboratories": laboratories,
         "chosen": chosen,
         "waiting": dashboard.wait(request.user, chosen),
-        "charts": dashboard.charts(slides),
-        "agreement": dashboard.agreement(slides),
+        # Asked where the template has not kept what it drew of them a moment ago.
+        "charts": partial(dashboard.charts, slides),
+        "agreement": partial(dashboard.agreement, slides),
+        "scope": dashboard.scope(shown),
         "machine": dashboard.machine([laboratory.pk for laboratory in shown]),
         "has_slides": slides.exists(),
         "place": "today",
