@@ -2,7 +2,7 @@
 # make test   everything the tests need, then linters and tests
 # make lint   the linters alone
 # make bench  the history page over 100,000 predictions; benchmarks/README.md has more
-# make soak   what takes long: 10,000 bad files (make soak FILES=1000)
+# make soak   what takes long: 10,000 bad files, 200 faults (make soak FILES=1000 ROUNDS=20)
 # make install, make install-all   only install: what the site needs; what training and tests need
 
 BIN := .venv/bin
@@ -32,7 +32,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.history
 
 soak: .venv/dev.stamp servers
-	$(BIN)/python -m tests.soak $(FILES)
+	$(BIN)/python -m tests.soak $(if $(FILES),--files $(FILES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 install: .venv/serve.stamp
 

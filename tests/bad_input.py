@@ -1,13 +1,8 @@
-"""The corpus through a running site; its long form is `make soak`.
+"""The corpus through a running site: what became of the files, and the highest memory of each kind
+of process."""
 
-Prints what became of the files, and the highest memory of each kind of process.
-"""
-
-import argparse
 import itertools
-import json
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -15,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import psutil
 from django.test.client import BOUNDARY
@@ -143,16 +139,13 @@ def try_files(site: Site, number: int, seed: int) -> tuple[Trial, Watch, dict[st
         watch.stop()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", type=int, nargs="?", default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+def soak(files: int, seed: int = 1) -> tuple[dict[str, Any], bool]:
+    """(what a site made of so many files, whether it stood all of them)."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder), UPLOADS_PER_HOUR="1000000").start()
-        started = time.monotonic()
         try:
-            trial, watch, states = try_files(site, given.files, given.seed)
+            trial, watch, states = try_files(site, files, seed)
             deaths = site.said("exited prematurely") + site.said("WorkerLostError")
             deaths += sum(
                 process.poll() is not None for process in (site.web, *site.workers) if process
@@ -167,5 +160,4 @@ def main() -> None:
         "processes": {kind: len(pids) for kind, pids in watch.pids.items()},
         "highest memory, MB": {kind: size // 1_000_000 for kind, size in watch.highest.items()},
     }
-    sys.stdout.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(bool(trial.tally["5xx"] or deaths or trial.wordless))
+    return report, not (trial.tally["5xx"] or deaths or trial.wordless)
