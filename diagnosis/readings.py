@@ -84,6 +84,9 @@ def conclude(
     """
     current.lock([slide.pk])
     slide = Slide.objects.get(pk=slide.pk)
+    known = of(slide, user)
+    if known and known.closed_at and (known.conclusion, known.comment) == (conclusion, comment):
+        return known  # it was sent twice
     reading = take_part(slide.pk, user) or of(slide, user) or _new(slide, user, None)
     before = reading.conclusion, reading.comment
     reading.conclusion, reading.comment = conclusion, comment

@@ -22,7 +22,7 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 60_000
 REGISTER = "from diagnosis import registry; registry.register({!r}, activate=True)"
 EXPECTED = re.compile(
-    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 404|Failed to fetch"
+    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[14]|Failed to fetch"
 )
 ASKING = re.compile("every")
 MODELS = ("/model/", "/model/versions/1/", "/model/compare/?one=1&other=2")

@@ -390,3 +390,33 @@ def as_lab(colour: tuple[int, ...], vision: list[list[float]]) -> np.ndarray:
     xyz = np.array(TO_XYZ) @ np.clip(np.array(vision) @ linear, 0, 1)
     x, y, z = np.cbrt(xyz / (0.9505, 1.0, 1.089))
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_a_note_on_a_cell_is_kept_with_the_opinion(open_field, field_address):
+    page = open_field()
+    title = choose_first(page)
+    press_and_wait(page, "3")
+    page.keyboard.press("c")
+    page.keyboard.type("out of focus")
+    with page.expect_response(lambda response: response.request.method == "POST"):
+        page.keyboard.press("Tab")
+    show(page, field_address)
+    page.locator("[data-group=uncertain]").click()
+    page.get_by_role("option", name=re.compile(f"^{title.split(' of ')[0]},")).click()
+    expect(page.locator("[data-comment]")).to_have_value("out of focus")
+    press_and_wait(page, "t")
+    expect(page.locator("[data-comment]")).to_have_value("")
+
+
+def test_what_was_undone_is_done_again(open_field):
+    page = open_field()
+    before = count(page, "all")
+    page.keyboard.press("d")
+    press_and_wait(page, "2")
+    expect(page.locator("[data-group=all] .count")).to_have_text(str(before + 1))
+    press_and_wait(page, "z")
+    expect(page.locator("[data-group=all] .count")).to_have_text(str(before))
+    press_and_wait(page, "y")
+    expect(page.locator("[data-group=all] .count")).to_have_text(str(before + 1))
+    press_and_wait(page, "z")
+    expect(page.locator("[data-redo]")).to_be_enabled()

@@ -27,12 +27,17 @@ def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
+def _is_still(request: HttpRequest) -> bool:
+    """What a page kept for one person is not taken from another who signed in meanwhile."""
+    return request.headers.get("X-Person", "") in ("", str(request.user.pk))
+
+
 def signed_in(view: View) -> View:
     """Anonymous people go to the sign-in page; a script is told so in a way it can act on."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if request.user.is_authenticated:
+        if request.user.is_authenticated and _is_still(request):
             return view(request, *args, **kwargs)
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})

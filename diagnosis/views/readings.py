@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from .. import access, blindness, disputes, readings
 from ..forms import ReadingForm
 from ..models import Conclusion, Slide
-from .guard import Asked, signed_in
+from .guard import Asked, signed_in, wants_json
 
 
 @require_POST
@@ -25,10 +25,14 @@ def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
             raise readings.NotNow("Choose one of the conclusions; a comment has 500 letters.")
         reading = readings.conclude(slide, request.user, **form.cleaned_data)
     except readings.NotNow as error:
+        if wants_json(request):
+            return JsonResponse({"error": str(error)}, status=409)
         messages.error(request, str(error))
     else:
+        if wants_json(request) and not reading.closed_at:
+            return JsonResponse({"kept": reading.conclusion})
         messages.success(request, "Your reading is closed." if reading.closed_at else "Kept.")
-    return _back(slide)
+    return JsonResponse({"kept": True}) if wants_json(request) else _back(slide)
 
 
 @require_POST

@@ -42,10 +42,10 @@ def image_review_undo(request: Asked, pk: UUID) -> HttpResponse:
     except readings.NotNow as error:
         return _refused(request, image, str(error))
     said = f"Your review of {image.name} is taken back."
-    return _answered(request, image, said, undone=True)
+    return _answered(request, image, said)
 
 
-def _answered(request: Asked, image: SmearImage, said: str, undone: bool = False) -> HttpResponse:
+def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
     """The card alone and what is counted above it, or for a plain form the whole page."""
     if not request.headers.get("HX-Request"):
         messages.success(request, said)
@@ -57,7 +57,6 @@ def _answered(request: Asked, image: SmearImage, said: str, undone: bool = False
         "signing": signing.standing(image.slide),
         "said": said,
         "again": True,
-        "undone": undone,  # the button that was pressed is gone: the keyboard goes on beside it
         **gallery.summary(image.slide, request.GET.get("show", "")),
     }
     return render(request, "diagnosis/card_again.html", context)

@@ -22,6 +22,16 @@ export class Card {
     this.showAnswer(cell);
     this.showButtons(cell);
     this.part("take-back").hidden = !cell.review;
+    this.showNotes(cell);
+  }
+
+  // A note that is being written stays as it is.
+  showNotes(cell) {
+    const input = this.part("comment");
+    const isSame = input.dataset.of === `${cell.id}`;
+    if (!isSame || document.activeElement !== input) input.value = cell.comment ?? "";
+    input.dataset.of = cell.id;
+    this.part("remarks").replaceChildren(...(cell.remarks ?? []).map(asItem));
   }
 
   showDraft(box) {
@@ -37,6 +47,7 @@ export class Card {
     this.part("reasons").replaceChildren();
     for (const button of this.buttons) this.label(button, "", null, button.dataset.say === "no-cell");
     this.part("take-back").hidden = true;
+    this.showNotes({ id: "" });
   }
 
   // What the network saw comes from the server; until it is here the photograph does.

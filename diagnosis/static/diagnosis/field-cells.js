@@ -9,13 +9,13 @@ export function word(name) {
 }
 
 export function withUnsent(cells, unsent) {
-  const said = new Map(unsent.filter((item) => item.cell).map((item) => [item.cell, item.label]));
+  const said = new Map(unsent.filter((item) => item.cell).map((item) => [item.cell, item]));
   const known = cells.map((cell) => (said.has(cell.id) ? heard(cell, said.get(cell.id)) : cell));
   return [...known, ...unsent.filter((item) => item.box).map(added)].map(numbered);
 }
 
-function heard(cell, label) {
-  return { ...cell, review: label || null, counts_as: countsAs(cell, label), unsent: true };
+function heard(cell, { label, comment = "" }) {
+  return { ...cell, review: label || null, comment, counts_as: countsAs(cell, label), unsent: true };
 }
 
 // As the server counts: cells at the edge stay out, whatever is said of them.
@@ -28,7 +28,7 @@ function countsAs(cell, label) {
 
 function added({ key, box, label }) {
   const cell = { id: key, box, edge: false, label: "", probability: null, decision: "", reasons: [] };
-  return heard({ ...cell, by: "person", heatmap: null, crop: null }, label);
+  return heard({ ...cell, by: "person", heatmap: null, crop: null, remarks: [] }, { label });
 }
 
 function numbered(cell, index) {

@@ -3,13 +3,16 @@
 // `heard` is the server's last answer; what was said since waits in the outbox. Everything on the
 // page is drawn from the two together, so a refusal rolls back by itself.
 
+import { Deeds } from "./deeds.js";
 import { Boxes } from "./field-boxes.js";
 import { Card } from "./field-card.js";
 import { countGroups, isShown, medianSide, needsPerson, shown, withUnsent, word } from "./field-cells.js";
 import { Draft } from "./field-draft.js";
-import { Outbox } from "./field-outbox.js";
+import { Server } from "./field-server.js";
 import { Strip } from "./field-strip.js";
 import { View } from "./field-view.js";
+import { listen } from "./keys.js";
+import { Outbox } from "./outbox.js";
 
 const ASK_AGAIN = 2_000; // ms, while the field is being read
 const LABELS = ["parasitized", "uninfected", "cannot-tell", "no-cell"]; // keys 1 to 4
@@ -26,20 +29,21 @@ let heard = { cells: [], image: {} };
 let cells = [];
 let group = "all";
 let selected = null;
-let deeds = []; // what was said on this page, newest last, so that it can be undone
 
 const view = new View(part("view"), { url: photo, ...size, calm, label: `${name}: arrow keys move it, plus and minus zoom` });
 const boxes = new Boxes(view);
 const draft = new Draft(view, boxes, showDraft);
 const strip = new Strip(part("strip"), icons, (id) => select(id));
 const card = new Card(part("card"), { icons, photo: strip.photo });
-const outbox = new Outbox({ address, store: `unsent:${who}:${address}`, token, told });
+const server = new Server({ address, who, page });
+const outbox = new Outbox({ store: `unsent:${who}:${address}`, post: (item) => server.tell(item), about: ({ cell }) => cell, told });
+const deeds = new Deeds((deed, word) => (deed.box && word.label && !find(deed.id) ? addBox(deed, word) : tell(deed.id, word)));
 
 // Hearing
 
 async function ask() {
   try {
-    const { answer, trouble, refusal } = await outbox.ask();
+    const { answer, trouble, refusal } = await server.ask();
     if (answer) return told({ answer });
     say(refusal ?? trouble);
     if (refusal) return;
@@ -70,7 +74,7 @@ function follow({ key, box }) {
   const found = heard.cells.findLast((cell) => cell.by === "person" && String(cell.box) === String(box));
   if (!found) return;
   if (selected === key) selected = found.id;
-  for (const deed of deeds) if (deed.id === key) deed.id = found.id;
+  for (const deed of deeds.all) if (deed.id === key) deed.id = found.id;
 }
 
 // Showing
@@ -85,7 +89,8 @@ function show() {
   if (!draft.isOn) card.show(find(selected), cells.length);
   part("empty").hidden = !part("strip").hidden;
   part("empty").textContent = whyEmpty();
-  part("undo").disabled = !deeds.length;
+  part("undo").disabled = !deeds.done.length;
+  part("redo").disabled = !deeds.undone.length;
   showUnsent();
   announce(counts);
 }
@@ -110,10 +115,8 @@ function whyEmpty() {
 }
 
 function showUnsent() {
-  const number = outbox.items.length;
-  part("unsent").hidden = !outbox.trouble || !number;
-  const opinions = `${number} ${number === 1 ? "opinion is" : "opinions are"}`;
-  part("unsent-text").textContent = `${outbox.trouble} ${opinions} kept on this computer and sent when it is possible again.`;
+  part("unsent").hidden = !outbox.words;
+  part("unsent-text").textContent = outbox.words;
 }
 
 // Said once things have settled, not with every key.
@@ -182,18 +185,35 @@ function stepToNeed(by) {
 function opine(label) {
   if (!canReview) return;
   if (draft.isOn) return label !== "no-cell" && addCell(label);
+  const comment = label ? part("comment").value.trim() : "";
   const cell = find(selected);
-  if (!cell || cell.review === (label || null)) return;
-  if (tell(cell.id, label)) deeds.push({ id: cell.id, before: cell.review ?? "" });
+  if (cell) opineOf(cell, { label, comment });
+}
+
+function opineOf(cell, word) {
+  const before = { label: cell.review ?? "", comment: cell.comment ?? "" };
+  if (before.label === word.label && before.comment === word.comment) return;
+  if (tell(cell.id, word)) deeds.add({ id: cell.id, before, after: word });
   show();
 }
 
-function tell(id, label) {
+function tell(id, word) {
   say("");
-  if (heard.cells.some((cell) => cell.id === id)) return outbox.add({ cell: id, label }), true;
-  if (outbox.change(id, label)) return true;
+  if (heard.cells.some((cell) => cell.id === id)) return outbox.add({ cell: id, ...word }), true;
+  if (change(id, word)) return true;
   say("This cell is just being sent. Try again in a moment.");
   return false;
+}
+
+// A cell that was drawn and not sent yet can still be changed or dropped.
+function change(key, { label }) {
+  const item = outbox.items.find((other) => other.key === key);
+  if (!item || item.sending) return false;
+  if (label && label !== "no-cell") item.label = label;
+  else outbox.drop((other) => other === item);
+  outbox.keep();
+  show();
+  return true;
 }
 
 function agree() {
@@ -201,23 +221,33 @@ function agree() {
   if (decision === "parasitized" || decision === "uninfected") opine(decision);
 }
 
-function undo() {
-  const deed = deeds.pop();
-  if (!deed) return;
-  if (tell(deed.id, deed.before)) select(deed.id);
-  else deeds.push(deed);
+function note() {
+  if (canReview && find(selected)) part("comment").focus();
+}
+
+function keepNote() {
+  const cell = cells.find(({ id }) => `${id}` === part("comment").dataset.of);
+  if (cell?.review) opineOf(cell, { label: cell.review, comment: part("comment").value.trim() });
+}
+
+function undo(how) {
+  const deed = deeds[how]();
+  if (deed) select(deed.id);
   show();
 }
 
 function addCell(label) {
-  const box = draft.box;
+  const deed = { box: draft.box, before: { label: "" }, after: { label } };
   draft.stop();
-  outbox.add({ box, label });
-  const added = outbox.items.findLast((item) => item.box);
-  if (!added) return;
-  deeds.push({ id: added.key, before: "" });
+  addBox(deed, deed.after);
+  deeds.add(deed);
   show();
-  select(added.key);
+  select(deed.id);
+}
+
+function addBox(deed, { label }) {
+  outbox.add({ box: deed.box, label });
+  deed.id = outbox.items.findLast((item) => item.box)?.key;
 }
 
 function draw() {
@@ -244,10 +274,6 @@ function toggleBoxes() {
   part("hide").setAttribute("aria-pressed", hidden);
 }
 
-function token() {
-  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? page.querySelector("[name=csrfmiddlewaretoken]").value;
-}
-
 // Keys and buttons
 
 const actions = {
@@ -256,8 +282,8 @@ const actions = {
   whole: () => view.whole(),
   draw,
   hide: toggleBoxes,
-  undo,
-  help: () => part("keys").showModal(),
+  undo: () => undo("undo"),
+  redo: () => undo("redo"),
   heat: () => card.heat(),
   "take-back": () => opine(""),
   previous: () => step(-1),
@@ -265,42 +291,36 @@ const actions = {
   "need-next": () => stepToNeed(1),
   "need-previous": () => stepToNeed(-1),
   again: () => outbox.send(),
-  "close-keys": () => part("keys").close(),
 };
 for (const [action, act] of Object.entries(actions)) part(action)?.addEventListener("click", act);
 for (const chip of page.querySelectorAll("[data-group]")) chip.addEventListener("click", () => setGroup(chip.dataset.group));
 for (const button of page.querySelectorAll("button[data-say]")) button.addEventListener("click", () => opine(button.dataset.say));
 
-const keys = {
-  "+": actions["zoom-in"],
-  "=": actions["zoom-in"],
-  "-": actions["zoom-out"],
-  0: actions.whole,
-  a: agree,
-  b: toggleBoxes,
-  d: draw,
-  h: actions.heat,
-  n: actions["need-next"],
-  p: actions["need-previous"],
-  z: undo,
-  "?": actions.help,
-  Delete: () => opine("no-cell"),
-  Escape: () => (draft.isOn ? draft.stop() : select(null)),
-  ...Object.fromEntries(LABELS.map((label, index) => [index + 1, () => opine(label)])),
-};
+const go = (selector) => () => document.querySelector(selector)?.click();
 
-// Whoever speaks to the computer turns single keys off, or words would press them.
-const singly = part("singly");
-singly.checked = localStorage.getItem("single-keys") !== "off";
-singly.addEventListener("change", () => localStorage.setItem("single-keys", singly.checked ? "on" : "off"));
-
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog")) return;
-  const act = ARROWS[event.key] ? arrow(event) : singly.checked && keys[event.key.length > 1 ? event.key : event.key.toLowerCase()];
-  if (!act) return;
-  event.preventDefault();
-  act();
-});
+listen(
+  [
+    ["Next and previous cell that needs a person", { n: actions["need-next"], p: actions["need-previous"] }],
+    ["Next and previous cell", { j: actions.next, k: actions.previous }],
+    ["Parasitized, uninfected, cannot tell, not a cell", Object.fromEntries(LABELS.map((label, index) => [index + 1, () => opine(label)]))],
+    ["Agree with the model", { a: agree }],
+    ["Write a note on the cell", { c: note }],
+    ["Take back what you said of the cell", { t: actions["take-back"] }],
+    ["Undo, and do again", { z: actions.undo, y: actions.redo }],
+    ["Heatmap of the chosen cell", { h: actions.heat }],
+    ["Add a missed cell: draw a box, or move it with the arrow keys and resize it with Shift and the arrow keys; then 1, 2 or 3", { d: draw }],
+    ["Not a cell: remove the box", { Delete: () => opine("no-cell") }],
+    ["Hide and show the boxes", { b: toggleBoxes }],
+    ["Zoom in, zoom out, whole field", { "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions.whole }],
+    ["Move the photograph, or walk through the row of cells, whichever has the focus", Object.fromEntries(Object.keys(ARROWS).map((key) => [key, null]))],
+    ["Choose no cell, or draw no box", { Escape: () => (draft.isOn ? draft.stop() : select(null)) }],
+    ["Next field with cells to look at", { f: go("[data-verdict] a[href*='/field/']") }],
+    ["Back to the slide", { s: go("[data-slide]") }],
+    ["Next slide that needs you", { g: go("[data-next-slide]") }],
+    ["All keys", { "?": null }],
+  ],
+  (event) => (ARROWS[event.key] ? arrow(event) : event.key === "=" ? actions["zoom-in"] : null),
+);
 
 function arrow({ key, target, shiftKey }) {
   const [right, down] = ARROWS[key];
@@ -309,6 +329,9 @@ function arrow({ key, target, shiftKey }) {
   if (target === part("strip") && right) return () => step(right);
   return null;
 }
+
+part("comment").addEventListener("change", keepNote);
+part("comment").addEventListener("keydown", ({ key, target }) => key === "Escape" && target.blur());
 
 part("strip").addEventListener("keydown", (event) => {
   const ends = { Home: 0, End: -1 };

@@ -81,6 +81,7 @@ function show(cell) {
 function describe() {
   const list = cells();
   const index = list.indexOf(open);
+  viewer.dataset.of = open.id;
   part("place").textContent = `${index + 1} of ${list.length} · ${open.querySelector(".cell-name").textContent}`;
   fillSide();
   part("previous").disabled = index <= 0;
@@ -122,6 +123,9 @@ viewer.addEventListener("keydown", (event) => {
   else if (event.key === "ArrowRight") step(1);
   else if (event.key.toLowerCase() === "h" && mapOf(open)) layMap(!isOn(part("viewer-heat")));
 });
+
+// The keys of the page walk here too.
+viewer.addEventListener("view", ({ detail }) => show(detail));
 
 viewer.addEventListener("close", () => {
   open?.querySelector("[data-view]")?.focus();

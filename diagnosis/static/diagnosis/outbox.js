@@ -1,0 +1,130 @@
+// Opinions on their way to the server, one after the other.
+//
+// An opinion stays here until the server has answered: on the page, and in the browser's store,
+// where a reload finds it again. A refusal takes it out; a lost connection does not.
+
+const PAUSES = [1_000, 2_000, 5_000, 15_000]; // ms until the next try
+const SILENCE = 30_000; // ms without an answer before a request counts as lost
+const TRANSIENT = [401, 408, 429];
+
+export const LOST = { trouble: "The connection is lost." };
+
+export class Outbox {
+  // `store` names this person's opinions of this page; `post` sends one and gives its outcome,
+  // { answer } | { refusal } | { trouble }; `about` says what an opinion is of, where a later one
+  // of the same replaces it; `told` hears of every change.
+  constructor({ store, post, about, told }) {
+    Object.assign(this, { store, post, about, told });
+    this.items = kept(store);
+    this.over = new Set(); // keys of what is not to be sent again, whatever another tab stored
+    this.trouble = "";
+    this.tries = 0;
+    addEventListener("online", () => this.send());
+    addEventListener("beforeunload", (event) => this.items.length && event.preventDefault());
+  }
+
+  // Of one thing only the last word counts, unless the one before is already under way.
+  add(item) {
+    const of = this.about(item);
+    this.drop((other) => of && this.about(other) === of && !other.sending);
+    this.items.push({ ...item, key: newKey() });
+    this.keep();
+    this.told({});
+    this.send();
+  }
+
+  drop(goes) {
+    for (const item of this.items.filter(goes)) this.over.add(item.key);
+    this.items = this.items.filter((item) => !this.over.has(item.key));
+  }
+
+  // What another tab keeps there stays.
+  keep() {
+    const own = this.items.map(({ sending, ...item }) => item);
+    const keys = new Set([...this.over, ...own.map((item) => item.key)]);
+    const all = [...kept(this.store).filter((item) => !keys.has(item.key)), ...own];
+    try {
+      if (all.length) localStorage.setItem(this.store, JSON.stringify(all));
+      else localStorage.removeItem(this.store);
+    } catch {
+      // A browser that stores nothing still sends them.
+    }
+  }
+
+  async send() {
+    const item = this.items[0];
+    if (!item || this.items.some((other) => other.sending)) return;
+    clearTimeout(this.timer);
+    item.sending = true;
+    const outcome = await this.post(item).catch(() => LOST);
+    item.sending = false;
+    if (outcome.trouble) return this.wait(outcome.trouble, item);
+    this.tries = 0;
+    this.trouble = "";
+    this.drop((other) => other === item);
+    this.keep();
+    this.told({ ...outcome, item });
+    this.send();
+  }
+
+  wait(trouble, item) {
+    item.tried = true;
+    this.trouble = trouble;
+    this.timer = setTimeout(() => this.send(), PAUSES[Math.min(this.tries++, PAUSES.length - 1)]);
+    this.keep();
+    this.told({});
+  }
+
+  // In words, while there is trouble; empty otherwise.
+  get words() {
+    const number = this.items.length;
+    if (!this.trouble || !number) return "";
+    const opinions = `${number} ${number === 1 ? "opinion is" : "opinions are"}`;
+    return `${this.trouble} ${opinions} kept on this computer and sent when it is possible again.`;
+  }
+}
+
+// The server's answer, or why there is none; throws where nothing came back.
+export async function ask(address, { who, headers, ...options }, understood) {
+  const signal = AbortSignal.timeout(SILENCE);
+  const response = await fetch(address, { ...options, signal, headers: { "X-Person": who, ...headers } });
+  const text = await response.text();
+  const answer = response.ok && !response.redirected && understood(text);
+  if (answer) return { answer };
+  // Whose page is out of date loses nothing by it.
+  if (response.status === 403 && !parsed(text)?.error) return { trouble: "You may not do this, or the page is out of date: load it again." };
+  if (response.status === 401) return { trouble: "You are signed out: sign in in another tab." };
+  const isRefusal = response.status >= 400 && response.status < 500 && !TRANSIENT.includes(response.status);
+  return isRefusal ? { refusal: whyNot(response, text) } : { trouble: "The server could not take it just now." };
+}
+
+function whyNot({ status }, text) {
+  const said = parsed(text)?.error ?? (text.length < 300 && !text.includes("<") && text);
+  if (said) return said;
+  return status === 404 ? "This is no longer here." : "The server did not understand it.";
+}
+
+export function token(within) {
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? within.querySelector("[name=csrfmiddlewaretoken]").value;
+}
+
+export function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function newKey() {
+  return `new-${Date.now()}-${Math.random().toString(36).slice(2, 8)}`;
+}
+
+function kept(store) {
+  try {
+    const items = parsed(localStorage.getItem(store));
+    return Array.isArray(items) ? items : [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,231 @@
+// A slide: opinions of its images and of the whole, by mouse and by keyboard, kept until they have
+// arrived. Without this module its forms post one by one.
+
+import { Deeds } from "./deeds.js";
+import { listen } from "./keys.js";
+import { ask, Outbox, token } from "./outbox.js";
+
+const results = document.getElementById("results");
+const reading = document.querySelector("[data-reading]");
+const viewer = document.getElementById("viewer");
+const bar = document.querySelector("[data-unsent]");
+const { who, slide } = bar.dataset;
+const LABELS = { 1: "parasitized", 2: "uninfected", 3: "cannot-tell" };
+const NEEDS = ":is(.parasitized, .uncertain):has(button[name=label]):not(:has(button[aria-pressed=true]))";
+
+const outbox = new Outbox({
+  store: `unsent:${who}:${slide}`,
+  post,
+  about: ({ image, fields }) => image ?? (fields && "whole"),
+  told,
+});
+const deeds = new Deeds(({ image }, word) => tell(image, word));
+let chosen = null; // the id of the card that keys are about
+
+// Saying
+
+function post({ image, fields, label, comment, seen }) {
+  const body = new URLSearchParams(fields ?? (label ? { label, comment, seen } : {}));
+  const form = fields ? reading : document.querySelector(`#image-${image} form${label ? "[data-opinion]" : "[data-take-back]"}`);
+  const address = form?.action ?? `/images/${image}/review/${label ? "" : "undo/"}`;
+  const headers = { "X-CSRFToken": token(document), ...(fields ? { Accept: "application/json" } : { "HX-Request": "true" }) };
+  return ask(address, { method: "POST", body, who, headers }, (text) => text);
+}
+
+function told({ answer, refusal, item }) {
+  if (answer && item.image) swap(answer);
+  if (refusal) say(`Not kept: ${refusal}`);
+  if (item?.fields && (item.fields.close || refusal)) return leave();
+  if (refusal) unmark(item.image);
+  show();
+}
+
+// Nothing waits any more, so the page may be loaded anew.
+function leave() {
+  if (outbox.items.length) return show();
+  location.hash = "reading";
+  location.reload();
+}
+
+// The card, and what is counted above it.
+function swap(html) {
+  const focused = document.activeElement;
+  const inside = focused?.closest("#cells .cell")?.id;
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  for (const now of [...template.content.children]) {
+    const before = document.getElementById(now.id);
+    if (now.id === "announcement") before.textContent = now.textContent;
+    else if (before) before.replaceWith(now);
+    now.removeAttribute("hx-swap-oob");
+    htmx.process(now);
+  }
+  if (inside) (document.getElementById(focused.id) ?? document.getElementById(inside)?.querySelector(".photo"))?.focus();
+  document.dispatchEvent(new Event("htmx:after:swap"));
+}
+
+function tell(image, { label, comment }) {
+  const seen = card(image)?.querySelector("[name=seen]")?.value ?? "";
+  outbox.add({ image, label, comment, seen });
+}
+
+function opine(image, word) {
+  const before = standing(image);
+  if (before.label === word.label && before.comment === word.comment) return;
+  say("");
+  deeds.add({ image, before, after: word });
+  tell(image, word);
+}
+
+// What this person says of it, with what the server has not heard yet.
+function standing(image) {
+  const unsent = outbox.items.findLast((item) => item.image === image);
+  if (unsent) return { label: unsent.label, comment: unsent.comment };
+  const { label = "", comment = "" } = card(image)?.querySelector("[data-opinion]")?.dataset ?? {};
+  return { label, comment };
+}
+
+// Showing
+
+const card = (image) => document.getElementById(`image-${image}`);
+const copies = (image) => document.querySelectorAll(`[data-opinion="${image}"]`);
+
+function show() {
+  for (const { image, label } of outbox.items) {
+    for (const form of copies(image)) {
+      for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
+      form.dataset.unsent = "";
+    }
+  }
+  bar.hidden = !outbox.words;
+  bar.querySelector("[data-unsent-text]").textContent = outbox.words;
+}
+
+function unmark(image) {
+  for (const form of copies(image)) {
+    for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === form.dataset.label);
+    delete form.dataset.unsent;
+  }
+}
+
+function say(text) {
+  document.querySelector("[data-say]").textContent = text;
+}
+
+// Forms, in the cards and in their copies beside a large image
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const image = form.dataset.opinion ?? form.dataset.takeBack;
+  if (image) {
+    event.preventDefault();
+    if (form.dataset.takeBack) return opine(image, { label: "", comment: "" });
+    if (event.submitter?.value) opine(image, { label: event.submitter.value, comment: form.elements.comment.value.trim() });
+  } else if (form === reading) {
+    event.preventDefault();
+    conclude(event.submitter?.name === "close");
+  }
+});
+
+document.addEventListener("change", ({ target }) => {
+  const image = target.name === "comment" && target.form.dataset.opinion;
+  if (image && standing(image).label) opine(image, { ...standing(image), comment: target.value.trim() });
+  else if (target.form === reading) conclude(false);
+});
+
+function conclude(close) {
+  const { conclusion, comment } = Object.fromEntries(new FormData(reading));
+  outbox.add({ fields: { conclusion: conclusion ?? "", comment, ...(close ? { close: "yes" } : {}) } });
+}
+
+// Choosing
+
+const cards = () => [...document.querySelectorAll("#cells .cell")];
+
+function current() {
+  if (viewer.open) return document.getElementById(viewer.dataset.of);
+  return document.activeElement?.closest("#cells .cell") ?? document.getElementById(chosen);
+}
+
+function choose(found) {
+  if (!found) return;
+  if (viewer.open) return viewer.dispatchEvent(new CustomEvent("view", { detail: found }));
+  chosen = found.id;
+  found.querySelector(".photo").focus();
+}
+
+function step(by) {
+  const list = cards();
+  const here = list.indexOf(current());
+  choose(list[here < 0 ? 0 : here + by]);
+}
+
+// Round and round, from the chosen one on.
+function stepToNeed(by) {
+  const list = cards();
+  const here = Math.max(list.indexOf(current()), by < 0 ? 0 : -1);
+  const found = list.map((_, count) => list.at((here + by * (count + 1)) % list.length)).find((one) => one.matches(NEEDS));
+  if (found) choose(found);
+  else say("No image here needs a person now.");
+}
+
+function act(name) {
+  return () => current()?.querySelector(name)?.click();
+}
+
+function label(word) {
+  return () => {
+    const form = (viewer.open ? viewer : current())?.querySelector("[data-opinion]");
+    const button = form && (word ? form.querySelector(`[value=${word}]`) : form.querySelector("[name=label]"));
+    if (button && (word || button.dataset.agrees !== undefined)) button.click();
+  };
+}
+
+function note() {
+  const details = (viewer.open ? viewer : current())?.querySelector(".note");
+  if (!details) return;
+  details.open = true;
+  details.querySelector("input").focus();
+}
+
+function undo(how) {
+  const deed = deeds[how]();
+  if (!deed) return say(how === "undo" ? "There is nothing to undo." : "There is nothing to do again.");
+  choose(card(deed.image));
+}
+
+const go = (selector) => () => document.querySelector(selector)?.click();
+
+function toReading() {
+  const section = document.getElementById("reading");
+  section?.scrollIntoView({ block: "nearest" });
+  section?.querySelector("input:checked, [type=radio], select, a")?.focus();
+}
+
+listen(
+  [
+    ["Next and previous image that needs a person", { n: () => stepToNeed(1), p: () => stepToNeed(-1) }],
+    ["Next and previous image", { j: () => step(1), k: () => step(-1) }],
+    ["Parasitized, uninfected, cannot tell", Object.fromEntries(Object.entries(LABELS).map(([key, word]) => [key, label(word)]))],
+    ["Agree with the model", { a: label("") }],
+    ["Write a note on the image", { c: note }],
+    ["Take back what you said of the image", { Delete: act("[data-take-back] button") }],
+    ["Undo, and do again", { z: () => undo("undo"), y: () => undo("redo") }],
+    ["See the image large, or open the field", { o: () => current()?.querySelector(".photo").click() }],
+    ["Heatmap of the image, of all images", { h: act("[data-heat]"), m: go("[data-heat-all]") }],
+    ["First field with cells to look at", { f: go("#verdict a[href*='/field/']") }],
+    ["Conclude of the whole slide, or settle where readings differ", { w: toReading }],
+    ["Sign or amend the report", { s: go("#report a.button") }],
+    ["Add images", { i: () => document.getElementById("files").focus() }],
+    ["Next slide that needs you", { g: go("[data-next-slide]") }],
+    ["All keys", { "?": null }],
+  ],
+  // The large image has these keys itself.
+  (event) => (viewer.open && event.key.toLowerCase() === "h" ? () => {} : null),
+);
+
+results.addEventListener("focusin", ({ target }) => (chosen = target.closest(".cell")?.id ?? chosen));
+bar.querySelector("[data-again]").addEventListener("click", () => outbox.send());
+document.addEventListener("htmx:after:swap", show);
+show();
+outbox.send();

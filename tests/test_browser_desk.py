@@ -1,0 +1,185 @@
+"""The review desk in a real browser: by keyboard, without a connection, and undone again."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.servers import Site
+from tests.test_browser import (  # noqa: F401  (fixtures)
+    ada,
+    chromium,
+    drawn,
+    open_page,
+    violations,
+)
+
+REVIEWS = re.compile(r"/review/")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """With the shipped model: what it says of drawn cells is what was drawn."""
+    site = Site(tmp_path_factory.mktemp("desk"))
+    site.manage("prepare")
+    site.start_web()
+    site.start_worker()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def open_slide(open_page, ada, tmp_path, request):  # noqa: F811
+    def new(**options):
+        page = open_page(storage_state=ada, **options)
+        page.goto("/slides/new/")
+        page.locator("[name=code]").fill(f"D-{abs(hash(request.node.name))}")
+        page.locator("input[type=file]").set_input_files(drawn(tmp_path, 1, 2, 3))
+        page.get_by_role("button", name="Upload").click()
+        expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
+        page.wait_for_load_state("load")
+        page.route(REVIEWS, lambda route: route.fallback())
+        return page
+
+    return new
+
+
+def said(page: Page, place: int = 0):
+    """What is pressed on a card."""
+    return page.locator("#cells .cell").nth(place).locator("button[aria-pressed=true][name=label]")
+
+
+def press_and_wait(page: Page, key: str) -> None:
+    with page.expect_response(REVIEWS):
+        page.keyboard.press(key)
+
+
+def test_a_slide_is_reviewed_undone_and_done_again_by_keyboard(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    press_and_wait(page, "2")
+    expect(said(page)).to_have_attribute("value", "uninfected")
+    expect(page.locator(".cell .reviews")).to_contain_text("ada says uninfected")
+    press_and_wait(page, "z")
+    expect(said(page)).to_have_count(0)
+    expect(page.locator(".cell .reviews")).to_have_count(0)
+    press_and_wait(page, "y")
+    expect(said(page)).to_have_attribute("value", "uninfected")
+    press_and_wait(page, "Delete")
+    expect(said(page)).to_have_count(0)
+    press_and_wait(page, "a")
+    expect(said(page)).to_have_attribute("value", "parasitized")
+
+
+def test_a_note_is_kept_with_the_answer_when_one_leaves_it(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    press_and_wait(page, "3")
+    page.keyboard.press("c")
+    page.keyboard.type("a platelet?")
+    press_and_wait(page, "Tab")
+    expect(page.locator(".cell .remark")).to_have_text("a platelet?")
+    page.reload()
+    expect(page.locator(".cell .remark")).to_have_text("a platelet?")
+
+
+def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slide):
+    page = open_slide()
+    posted = []
+    page.on("request", lambda request: posted.append(request.url))
+    page.context.set_offline(True)
+    page.keyboard.press("j")
+    page.keyboard.press("2")
+    page.keyboard.press("j")
+    page.keyboard.press("3")
+    unsent = page.locator("[data-unsent][role=status]")
+    expect(unsent).to_contain_text("The connection is lost. 2 opinions are kept on this computer")
+    expect(said(page)).to_have_attribute("value", "uninfected")
+    assert page.locator("#cells form[data-unsent]").count() == 2
+    posted.clear()
+    page.context.set_offline(False)
+    expect(unsent).to_be_hidden()
+    expect(page.locator(".cell .reviews")).to_have_count(2)
+    assert len([url for url in posted if "/review/" in url]) <= 3
+    page.reload()
+    expect(page.locator(".cell .reviews")).to_have_count(2)
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_opinions_survive_a_reload_and_leaving_warns(open_slide):
+    page = open_slide()
+    page.route(REVIEWS, lambda route: route.abort("connectionreset"))
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    expect(page.locator("[data-unsent][role=status]")).to_be_visible()
+    asked = []
+    page.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.accept())  # type: ignore[func-returns-value]
+    page.unroute(REVIEWS)
+    with page.expect_response(REVIEWS):
+        page.reload()
+    assert asked == ["beforeunload"]
+    expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
+
+
+def test_whoever_is_signed_out_is_told_and_loses_nothing(open_slide):
+    page = open_slide()
+    cookies = page.context.cookies()
+    page.context.clear_cookies(name="sessionid")
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    expect(page.locator("[data-unsent][role=status]")).to_contain_text("You are signed out")
+    page.context.add_cookies(cookies)
+    page.get_by_role("button", name="Send now").click()
+    expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
+
+
+def test_what_the_server_refuses_is_said_and_shown_as_it_was(open_slide):
+    page = open_slide()
+    page.route(REVIEWS, lambda route: route.fulfill(status=404, body="Your reading is closed."))
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    expect(page.locator("[data-say]")).to_have_text("Not kept: Your reading is closed.")
+    expect(said(page)).to_have_count(0)
+    expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
+
+
+def test_a_conclusion_is_kept_when_it_is_chosen(open_slide):
+    page = open_slide()
+    page.context.set_offline(True)
+    page.keyboard.press("w")
+    page.keyboard.press("Space")
+    expect(page.locator("[data-unsent][role=status]")).to_contain_text("1 opinion is kept")
+    page.context.set_offline(False)
+    expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#reading")).to_contain_text("ada concludes: positive")
+
+
+def test_a_large_image_is_reviewed_by_the_same_keys(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    page.keyboard.press("o")
+    viewer = page.locator("#viewer")
+    expect(viewer).to_be_visible()
+    press_and_wait(page, "3")
+    expect(viewer.locator("button[name=label][aria-pressed=true]")).to_have_text("Cannot tell")
+    page.keyboard.press("j")
+    expect(viewer).to_contain_text("2 of 3")
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_all_keys_are_shown_and_the_page_follows_the_rules(open_slide, colours):
+    page = open_slide(color_scheme=colours, bypass_csp=True)
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys.locator("dt")).to_have_count(15)
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.route(REVIEWS, lambda route: route.abort("connectionreset"))
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    expect(page.locator("[data-unsent][role=status]")).to_be_visible()
+    assert violations(page) == []
+    page.unroute(REVIEWS)
+    page.get_by_role("button", name="Send now").click()
+    expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
