@@ -181,6 +181,12 @@ function label(word) {
   };
 }
 
+// By key: the button for it is there only once the server has answered.
+function takeBack() {
+  const image = (viewer.open ? viewer : current())?.querySelector("[data-opinion]")?.dataset.opinion;
+  if (image && standing(image).label) opine(image, { label: "", comment: "" });
+}
+
 function note() {
   const details = (viewer.open ? viewer : current())?.querySelector(".note");
   if (!details) return;
@@ -209,7 +215,7 @@ listen(
     ["Parasitized, uninfected, cannot tell", Object.fromEntries(Object.entries(LABELS).map(([key, word]) => [key, label(word)]))],
     ["Agree with the model", { a: label("") }],
     ["Write a note on the image", { c: note }],
-    ["Take back what you said of the image", { Delete: act("[data-take-back] button") }],
+    ["Take back what you said of the image", { Delete: takeBack }],
     ["Undo, and do again", { z: () => undo("undo"), y: () => undo("redo") }],
     ["See the image large, or open the field", { o: () => current()?.querySelector(".photo").click() }],
     ["Heatmap of the image, of all images", { h: act("[data-heat]"), m: go("[data-heat-all]") }],
