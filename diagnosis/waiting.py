@@ -4,7 +4,12 @@ What was signed waits no more, unless suspicious cells came to it since. All tha
 slide is kept on its row (see `verdict.recount`), so that many slides are one look at an index.
 """
 
-from django.db.models import Case, Exists, IntegerChoices, OuterRef, Q, QuerySet, Value, When
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Case, IntegerChoices, Q, QuerySet, Value, When
 
 from . import access
 from .models import Finding, Place, Slide, SlideReading
@@ -55,11 +60,13 @@ def slides(user: access.Visitor) -> QuerySet[Slide]:
     """`waits` is the Reason of each; of one reason the critical come first, then the oldest."""
     found = access.slides_for(user).filter(_MAY_WAIT)
     reviewing = list(access.reviewing(user).values_list("laboratory", flat=True))
-    mine = Q(laboratory__in=reviewing) & _is_turn_of(user)
+    readings = _readings(user, reviewing)
+    mine = Q(laboratory__in=reviewing) & ~Q(pk__in=readings.of_others)
+    begun = Q(pk__in=readings.begun)
     reasons = {
         Reason.POSITIVE: mine & _CRITICAL & _OPEN,
         Reason.SETTLE: mine & Q(is_read_twice=True, disputed__gt=0),
-        Reason.SECOND: mine & _READABLE & _BEING_READ_TWICE & _has_closed_one() & Q(pending=0),
+        Reason.SECOND: mine & _READABLE & _BEING_READ_TWICE & begun & Q(pending=0),
         Reason.UNCERTAIN: mine & _SUSPECT & _OPEN,
         Reason.UNSIGNED: mine & _READABLE & ~_SIGNED & Q(pending=0),
         Reason.FAILED: ~_SIGNED & Q(failed__gt=0, pending=0),
@@ -77,14 +84,38 @@ def following(user: access.Visitor, here: Slide | None = None) -> Slide | None:
     return next((slide for slide in waiting[place:] + waiting[:place] if slide != here), None)
 
 
-def _is_turn_of(user: access.Visitor) -> Q:
-    """Of two readings: one's own is not closed, or a place is free."""
-    places = SlideReading.objects.filter(slide=OuterRef("pk"), place__isnull=False)
-    mine = places.filter(reader_id=user.pk)
-    first, second = (places.filter(place=place) for place in Place)
-    free = ~Exists(mine) & ~(Exists(first) & Exists(second))
-    return ~_BEING_READ_TWICE | Q(Exists(mine.filter(closed_at=None))) | free
+@dataclass(frozen=True)
+class _Readings:
+    """Of slides that two people are reading now. Looked up before: within the conditions, which
+    name them often, they would be asked of each slide, and take long to be put into words."""
+
+    of_others: frozenset[UUID]
+    """Both places are taken by others, or one's own reading is closed."""
+    begun: frozenset[UUID]
+    """One of the two is closed."""
 
 
-def _has_closed_one() -> Q:
-    return Q(Exists(SlideReading.objects.filter(slide=OuterRef("pk"), closed_at__isnull=False)))
+def _readings(user: access.Visitor, laboratories: Collection[UUID]) -> _Readings:
+    rows = SlideReading.objects.filter(
+        slide__laboratory__in=laboratories,
+        slide__deleted_at=None,
+        slide__is_read_twice=True,
+        slide__readings_closed_at=None,
+    )
+    places: dict[UUID, list[tuple[int | None, bool]]] = defaultdict(list)
+    begun = set()
+    for slide, place, reader, closed_at in rows.values_list(
+        "slide", "place", "reader", "closed_at"
+    ):
+        if place is not None:
+            places[slide].append((reader, closed_at is not None))
+        if closed_at is not None:
+            begun.add(slide)
+    of_others = {slide for slide, taken in places.items() if not _is_turn_of(user, taken)}
+    return _Readings(frozenset(of_others), frozenset(begun))
+
+
+def _is_turn_of(user: access.Visitor, taken: Collection[tuple[int | None, bool]]) -> bool:
+    """One's own reading is not closed, or a place is free. `taken`: by whom, and if closed."""
+    mine = [is_closed for reader, is_closed in taken if reader == user.pk]
+    return not all(mine) if mine else len(taken) < len(Place)

@@ -135,9 +135,9 @@ def test_questions_do_not_grow_with_slides(ada, laboratory, django_assert_num_qu
     for more in (0, 9):
         grow(more)
         cache.clear()
-        with django_assert_num_queries(22):
+        with django_assert_num_queries(23):
             client.get(reverse("dashboard"))
-        with django_assert_num_queries(15):  # the charts of a moment ago
+        with django_assert_num_queries(16):  # the charts of a moment ago
             client.get(reverse("dashboard"))
 
 

@@ -142,7 +142,7 @@ def test_nothing_follows_the_only_one(ada, laboratory):
 def test_questions_do_not_grow_with_slides(ada, laboratory, django_assert_num_queries):
     for _ in range(8):
         read(new_slide(laboratory), "parasitized")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         assert len(found(ada)) == 8
 
 
