@@ -83,10 +83,10 @@ class Chart:
 class Axes:
     """Places of weeks across and of values up."""
 
-    def __init__(self, weeks: Sequence[date], highest: float) -> None:
+    def __init__(self, weeks: Sequence[date], highest: float, counts: bool = False) -> None:
         self.weeks = weeks
         self.slot = 100 / max(1, len(weeks))
-        self.step = _step(highest)
+        self.step = _step(highest, counts)
         self.top = self.step * max(1, ceil(highest / self.step - 1e-9))
 
     def left(self, index: float) -> str:
@@ -176,10 +176,11 @@ def limits(axes: Axes, values: Sequence[float | None]) -> list[Segment]:
     ]
 
 
-def _step(highest: float) -> float:
-    """Round, and at most MOST_TICKS of it reach the highest."""
+def _step(highest: float, counts: bool) -> float:
+    """Round, and at most MOST_TICKS of it reach the highest; whole where things are counted."""
     if highest <= 0:
         return 1
     least = highest / MOST_TICKS
     power = 10.0 ** floor(log10(least))
-    return next(step * power for step in STEPS if step * power >= least - 1e-12)
+    steps = (step * power for step in STEPS if step * power >= least - 1e-12)
+    return next(step for step in steps if not counts or step.is_integer())

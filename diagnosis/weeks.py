@@ -24,11 +24,12 @@ READABLE = Q(parasitized__gt=0) | Q(uninfected__gt=0) | Q(uncertain__gt=0)
 SUMS = {  # in the order of a Week's fields
     "slides": Count("pk"),
     "with_result": Count("pk", filter=READABLE),
-    "positive": Count("pk", filter=Q(is_critical=True)),
+    "suspected": Count("pk", filter=Q(is_critical=True)),
     "answered": Sum("answered"),
     "uncertain": Sum("called_uncertain"),
     "rejected": Sum("called_rejected"),
 }
+SUSPECTED = "Parasites suspected"
 KEYS = [
     ("line", "Share by week"),
     ("limit", "Limit"),
@@ -50,7 +51,8 @@ class Week:
     starts: date
     slides: int = 0
     with_result: int = 0
-    positive: int = 0
+    suspected: int = 0
+    """Of the slides: parasites are suspected on them, whatever the verdict on their fields."""
     answered: int = 0
     """Images, by the model alone; so are the next two."""
     uncertain: int = 0
@@ -58,7 +60,7 @@ class Week:
 
     @property
     def positivity(self) -> Sample:
-        return Sample(self.positive, self.with_result)
+        return Sample(self.suspected, self.with_result)
 
     def share(self, name: str) -> Sample:
         return Sample(getattr(self, name), self.answered)
@@ -79,40 +81,41 @@ def of(slides: QuerySet[Slide], today: date) -> list[Week]:
 
 
 def slides_chart(weeks: Sequence[Week]) -> Chart:
-    axes = Axes([week.starts for week in weeks], max(week.slides for week in weeks))
+    axes = Axes([week.starts for week in weeks], max(week.slides for week in weeks), counts=True)
     titles = [
-        f"Week of {_day(week)}: {counted(week.slides, 'slide')}, {week.positive:,} positive"
+        f"Week of {_day(week)}: {counted(week.slides, 'slide')}, {week.suspected:,} suspected"
         for week in weeks
     ]
     last, wholes = weeks[-1], [week.slides for week in weeks]
     return Chart(
         name="slides",
         title="Slides by week",
-        says=f"This week {counted(last.slides, 'slide')}, {last.positive:,} of them positive; "
+        says=f"This week {counted(last.slides, 'slide')}, parasites suspected on "
+        f"{last.suspected:,}; "
         f"{counted(sum(wholes), 'slide')} in {len(weeks)} weeks.",
         ticks=axes.ticks(),
         months=axes.months(),
-        head=("Week of", "Slides", "With a result", "Positive"),
-        rows=_rows(weeks, lambda w: (f"{w.slides:,}", f"{w.with_result:,}", f"{w.positive:,}")),
-        bars=charts.bars(axes, wholes, [week.positive for week in weeks], titles),
-        keys=[("whole", "Slides"), ("hatch", "Positive")],
+        head=("Week of", "Slides", "With a result", SUSPECTED),
+        rows=_rows(weeks, lambda w: (f"{w.slides:,}", f"{w.with_result:,}", f"{w.suspected:,}")),
+        bars=charts.bars(axes, wholes, [week.suspected for week in weeks], titles),
+        keys=[("whole", "Slides"), ("hatch", SUSPECTED)],
     )
 
 
 def positivity_chart(weeks: Sequence[Week]) -> Chart:
     shares = [week.positivity.share for week in weeks]
     axes = Axes([week.starts for week in weeks], max((share or 0 for share in shares), default=0))
-    titles = [f"Week of {_day(week)}: {_of(week.positivity)} positive" for week in weeks]
-    whole = Sample(sum(w.positive for w in weeks), sum(w.with_result for w in weeks))
+    titles = [f"Week of {_day(week)}: {_of(week.positivity)} suspected" for week in weeks]
+    whole = Sample(sum(w.suspected for w in weeks), sum(w.with_result for w in weeks))
     return Chart(
         name="positivity",
-        title="Positive slides, of those with a result",
+        title="Parasites suspected, of slides with a result",
         says=f"This week {_of(weeks[-1].positivity)}; {_of(whole)} in {len(weeks)} weeks.",
         ticks=axes.ticks(as_share=True),
         months=axes.months(),
-        head=("Week of", "With a result", "Positive", "Share"),
+        head=("Week of", "With a result", SUSPECTED, "Share"),
         rows=_rows(
-            weeks, lambda w: (f"{w.with_result:,}", f"{w.positive:,}", _percent(w.positivity))
+            weeks, lambda w: (f"{w.with_result:,}", f"{w.suspected:,}", _percent(w.positivity))
         ),
         points=charts.points(axes, shares, [False] * len(weeks), titles),
         lines=charts.lines(axes, shares),

@@ -110,6 +110,14 @@ def press_and_wait(page: Page, key: str) -> dict[str, Any]:
     return told.value.json()
 
 
+def test_a_link_leads_to_a_cell(open_field, field_address):
+    page = open_field()
+    expect(page.locator("[data-about]")).to_be_hidden()
+    cells = page.request.get(field_address.replace("/field/", "/cells/")).json()["cells"]
+    page.goto(f"{field_address}?cell={cells[7]['id']}")
+    expect(page.locator("[data-title]")).to_have_text(f"Cell 8 of {len(cells)}")
+
+
 def test_an_opinion_is_shown_at_once_kept_and_undone(open_field, field_address):
     page = open_field()
     before, parasitized = count(page, "uninfected"), count(page, "parasitized")

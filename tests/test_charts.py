@@ -50,3 +50,12 @@ def test_months_are_named_where_they_begin():
     assert [month.text for month in Axes(WEEKS, 1).months()] == ["Jun", "Jul", "Aug"]
     late = [date(2026, 6, 29) + timedelta(weeks=number) for number in range(6)]
     assert [month.text for month in Axes(late, 1).months()] == ["Jul", "Aug"]
+
+
+@pytest.mark.parametrize(
+    ("highest", "texts"),
+    [(0, "0 1"), (1, "0 1"), (2, "0 1 2"), (3, "0 1 2 3"), (4, "0 2 4"), (7, "0 5 10")],
+)
+def test_what_is_counted_has_whole_steps(highest, texts):
+    ticks = Axes(WEEKS, highest, counts=True).ticks()
+    assert " ".join(tick.text for tick in ticks) == texts

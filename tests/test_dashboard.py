@@ -152,7 +152,7 @@ class TestWeeks:
         read(new_slide(laboratory))
         failed(new_slide(laboratory))
         week = self.of(laboratory)[-1]
-        assert (week.slides, week.with_result, week.positive) == (3, 2, 1)
+        assert (week.slides, week.with_result, week.suspected) == (3, 2, 1)
         assert (week.answered, week.uncertain, week.rejected) == (5, 1, 1)
 
     def test_weeks_begin_on_monday_at_the_midnight_of_the_laboratory(self, laboratory, settings):

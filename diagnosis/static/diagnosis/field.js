@@ -29,6 +29,7 @@ let heard = { cells: [], image: {} };
 let cells = [];
 let group = "all";
 let selected = null;
+let wanted = Number(new URLSearchParams(location.search).get("cell")); // a link led to it
 
 const view = new View(part("view"), { url: photo, ...size, calm, label: `${name}: arrow keys move it, plus and minus zoom` });
 const boxes = new Boxes(view);
@@ -57,6 +58,10 @@ function told({ answer, refusal, item }) {
   if (answer) hear(answer, item);
   if (refusal) say(`Not kept: ${refusal}`);
   show();
+  if (wanted && find(wanted)) {
+    select(wanted);
+    wanted = null;
+  }
 }
 
 function hear(answer, item) {
@@ -347,7 +352,10 @@ view.viewer.addHandler("canvas-click", ({ quick, position }) => {
   view.plane.focus();
   select(boxes.at(view.toImage(position))?.id ?? null, { look: false });
 });
-view.viewer.addHandler("open", () => (part("draw").disabled = false));
+view.viewer.addHandler("open", () => {
+  part("draw").disabled = false;
+  if (find(selected)) view.bringToSight(find(selected).box);
+});
 view.viewer.addHandler("open-failed", () => say("The photograph could not be loaded. Reload the page to try again."));
 
 strip.takePhoto(photo);
