@@ -834,7 +834,7 @@ class Event(models.Model):
 
 
 class News(models.TextChoices):
-    CRITICAL = "critical", "A slide became positive"
+    CRITICAL = "critical", "Parasites are suspected on a slide"
     UPLOADED = "uploaded", "A long upload of yours is read"
 
 
@@ -874,7 +874,9 @@ class MailChoice(models.Model):
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="mail_choice"
     )
-    critical = models.BooleanField("When a slide of my laboratory becomes positive", default=False)
+    critical = models.BooleanField(
+        "When parasites are suspected on a slide of my laboratory", default=False
+    )
     uploaded = models.BooleanField("When a long upload of mine is read", default=False)
     claimed_at = models.DateTimeField(
         null=True, editable=False, help_text="By a worker that is sending."

@@ -1,4 +1,4 @@
-"""People are told that a slide became positive, and that a long upload of theirs is read.
+"""People are told that parasites are suspected on a slide, and that a long upload is read.
 
 A notice is written in the transaction that changed the slide: no worker that dies loses one. Of one
 slide and kind a person has one at a time that is not seen. Who may not see the slide any more sees

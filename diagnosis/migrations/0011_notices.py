@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='MailChoice',
             fields=[
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='mail_choice', serialize=False, to=settings.AUTH_USER_MODEL)),
-                ('critical', models.BooleanField(default=False, verbose_name='When a slide of my laboratory becomes positive')),
+                ('critical', models.BooleanField(default=False, verbose_name='When parasites are suspected on a slide of my laboratory')),
                 ('uploaded', models.BooleanField(default=False, verbose_name='When a long upload of mine is read')),
                 ('claimed_at', models.DateTimeField(editable=False, help_text='By a worker that is sending.', null=True)),
                 ('sent_at', models.DateTimeField(editable=False, null=True)),
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             name='Notice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('critical', 'A slide became positive'), ('uploaded', 'A long upload of yours is read')], max_length=10)),
+                ('kind', models.CharField(choices=[('critical', 'Parasites are suspected on a slide'), ('uploaded', 'A long upload of yours is read')], max_length=10)),
                 ('made_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('seen_at', models.DateTimeField(null=True)),
                 ('is_to_mail', models.BooleanField(default=False, help_text='A mail has to go, and has not yet.')),
