@@ -74,6 +74,14 @@ def hindrance(slide: Slide, known: Collection[SlideReading], user: User) -> str:
     return TAKEN if len(known) == len(Place) else ""
 
 
+def silence(slide: Slide, user: User, image: SmearImage | None = None) -> str:
+    """Why this person cannot speak of the slide now, or of an image of it; empty where they can."""
+    closed = slide.readings_closed_at
+    if not slide.is_read_twice or (image and closed and image.created_at > closed):
+        return ""
+    return hindrance(slide, list(slide.readings.all()), user)
+
+
 @transaction.atomic
 def conclude(
     slide: Slide, user: User, conclusion: str, comment: str = "", close: bool = False

@@ -1,10 +1,27 @@
 import pytest
 
-from diagnosis import cells, disputes, readings, reviews, roster, signing, summary, verdict
+from diagnosis import (
+    carrying,
+    cells,
+    disputes,
+    readings,
+    reviews,
+    roster,
+    signing,
+    summary,
+    verdict,
+)
 from diagnosis.models import Event, Role, Slide
 from diagnosis.readings import NotNow
 from tests.people import join, laboratory_of
-from tests.readings import measured_model, new_slide, read, read_field, waiting
+from tests.readings import (
+    another_model,
+    measured_model,
+    new_slide,
+    read,
+    read_field,
+    waiting,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -293,9 +310,6 @@ def test_a_new_reading_by_a_model_takes_what_both_said_along(slide, ada, ben):
     slide = close(slide, ada, ben)
     disputes.settle(slide, ada, f"cell-{image.cells.get().pk}", "parasitized", "Both see it.")
     former = image.predictions.get()
-    from diagnosis import carrying
-    from tests.readings import another_model
-
     now = read_field(slide, "uninfected", image=image, model=another_model(), is_current=False)
     type(former).objects.filter(pk=former.pk).update(is_current=False)
     type(former).objects.filter(pk=now.pk).update(is_current=True)

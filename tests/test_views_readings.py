@@ -5,7 +5,7 @@ from django.urls import reverse
 from diagnosis import readings, reviews
 from diagnosis.models import Event, Role
 from tests.people import join, laboratory_of, signed_in
-from tests.readings import new_slide, read
+from tests.readings import new_slide, read, read_field
 
 pytestmark = pytest.mark.django_db
 
@@ -102,9 +102,19 @@ def test_a_review_after_the_reading_is_closed_is_refused_in_words(ada, slide, im
     assert not image.reviews.exists()
 
 
-def test_a_cell_of_a_closed_reading_is_refused_in_words(ada, slide, laboratory):
-    from tests.readings import read_field
+def test_a_closed_reading_offers_no_answers_but_for_what_came_later(ada, ben, slide, image):
+    answers = f'data-opinion="{image.pk}"'
+    assert answers in page(ada, slide)
+    for client in (ada, ben):
+        conclude(client, slide, conclusion="negative", close="yes")
+        assert answers not in page(client, slide)
+    later = read(slide, "uncertain").image
+    shown = page(ada, slide)
+    assert f'data-opinion="{later.pk}"' in shown
+    assert answers not in shown
 
+
+def test_a_cell_of_a_closed_reading_is_refused_in_words(ada, slide, laboratory):
     field = read_field(slide, "uncertain").image
     conclude(ada, slide, conclusion="positive", close="yes")
     said = {"cell": field.cells.get().pk, "label": "parasitized"}
@@ -175,5 +185,5 @@ def test_a_slide_costs_the_same_however_much_differs(
     for user in users:
         readings.conclude(slide, user, "positive", close=True)
     page(ada, slide)
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(27):
         page(ada, slide)

@@ -42,12 +42,14 @@ def field(request: Asked, pk: UUID) -> HttpResponse:
     if prediction is None:
         return redirect("slide", image.slide_id)
     audit.saw([image.slide])
+    silence = readings.silence(image.slide, request.user, image)
     context = {
         "image": image,
         "slide": image.slide,
         "prediction": prediction,
         "cells_url": reverse("field_cells", args=[image.pk]),
-        "may_review": access.may_review(request.user, image.slide),
+        "may_review": access.may_review(request.user, image.slide) and not silence,
+        "silence": silence,
         "place": "history",
     }
     return render(request, "diagnosis/field.html", context)

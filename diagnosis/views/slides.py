@@ -18,6 +18,7 @@ from .. import (
     intake,
     limits,
     notices,
+    readings,
     registry,
     reports,
     signing,
@@ -26,8 +27,8 @@ from .. import (
 )
 from ..forms import BasisForm, ImagesForm, SlideForm
 from ..models import Action, Slide
-from . import readings
 from .guard import Asked, signed_in, wants_json
+from .readings import panel
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -66,7 +67,7 @@ def slide(request: Asked, pk: UUID) -> HttpResponse:
         "may_delete": access.may_delete(request.user, found),
         "signing": signing.standing(found),
     }
-    context |= readings.panel(request, found, bool(context["may_review"]))
+    context |= panel(request, found, bool(context["may_review"]))
     return render(request, "diagnosis/slide.html", context)
 
 
@@ -98,7 +99,12 @@ def slide_next(request: Asked, pk: UUID | None = None) -> HttpResponse:
 def _results(request: Asked, slide: Slide) -> dict[str, object]:
     chosen = {name: request.GET.get(name, "") for name in ("show", "order", "page")}
     may_review = access.may_review(request.user, slide)
-    context = {"slide": slide, "place": "history", "may_review": may_review}
+    context = {
+        "slide": slide,
+        "place": "history",
+        "may_review": may_review,
+        "silence": readings.silence(slide, request.user),
+    }
     return context | gallery.results(slide, request.user, **chosen)
 
 
