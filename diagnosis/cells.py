@@ -13,10 +13,11 @@ from django.db.models import Exists, F, Max, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from . import access, audit, blindness, counting, current, opinions, readings, verdict
-from .models import Action, Cell, CellOpinion, Kind, Prediction, SmearImage
+from .models import Action, Cell, CellOpinion, Kind, Prediction, Slide, SmearImage
 
 LEAST_SIDE = 4
 LONGEST_COMMENT = 200
+IN_ORDER = (F("prediction").asc(nulls_last=True), "number")
 MOST_ADDED = 5_000
 """Cells a person may add to one image: more than any field holds."""
 
@@ -34,25 +35,35 @@ def of_image(image: SmearImage, user: access.Visitor) -> list[Cell]:
 
     With what stands as this person may see it, as `standing`.
     """
-    standing = Prefetch("reviews", blindness.cell_reviews(user), to_attr="standing")
-    found = _current(image, user).prefetch_related(standing)
-    return list(found.order_by(F("prediction").asc(nulls_last=True), "number"))
+    return list(_told(_current(user, image=image), user).order_by(*IN_ORDER))
+
+
+def of_slide(slide: Slide, user: access.Visitor) -> QuerySet[Cell]:
+    """The same of all its fields, with image and model."""
+    found = _told(_current(user, image__slide=slide), user)
+    found = found.select_related("image", "prediction__model")
+    return found.order_by("image__created_at", "image_id", *IN_ORDER)
 
 
 def get(image: SmearImage, user: access.Visitor, id: Any) -> Cell:
     try:
-        return _current(image, user).get(pk=id)
+        return _current(user, image=image).get(pk=id)
     except (Cell.DoesNotExist, TypeError, ValueError, OverflowError):
         raise NoSuchCell(
             "This cell is not in the image any more: the image was read anew. Load the page again."
         ) from None
 
 
-def _current(image: SmearImage, user: access.Visitor) -> QuerySet[Cell]:
-    reading = Prediction.objects.filter(image=image, kind=Kind.FIELD, is_current=True)
+def _current(user: access.Visitor, **images: Any) -> QuerySet[Cell]:
+    reading = Prediction.objects.filter(**images, kind=Kind.FIELD, is_current=True)
     named = blindness.cell_reviews(user).filter(cell=OuterRef("pk"))
-    by_people = Q(Exists(named), image=image, prediction=None)
+    by_people = Q(Exists(named), **images, prediction=None)
     return Cell.objects.filter(by_people | Q(prediction__in=reading))
+
+
+def _told(cells: QuerySet[Cell], user: access.Visitor) -> QuerySet[Cell]:
+    standing = Prefetch("reviews", blindness.cell_reviews(user), to_attr="standing")
+    return cells.prefetch_related(standing)
 
 
 @transaction.atomic

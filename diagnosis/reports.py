@@ -1,4 +1,4 @@
-"""Results as files: one row an image, however many there are."""
+"""Results as files: one row an image, or a red cell, however many there are."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
-from . import access, counting, reviews
+from . import access, cells, counting, reviews
 from .counting import Found
-from .models import Prediction, Review, Slide
+from .models import Cell, CellReview, Prediction, Review, Slide
 from .verdict import RESEARCH_USE, TRAINED_ON, outcome
 
 Response = TypeVar("Response", bound=HttpResponseBase)
@@ -28,6 +28,11 @@ COLUMNS = (
 """`counts as` is what people said together or, without them, the model, and so are the cells, which
 only a field has: the red ones are those that count. Label, probability and decision are always the
 model's own."""
+CELL_COLUMNS = (
+    "slide", "image", "cell", "x", "y", "width", "height", "counts as", "label", "probability",
+    "decision", "reasons", "model", "reviewed", "reviews", "reviewed at", "notice",
+)  # fmt: skip
+"""Boxes are in pixels of the upright image. A cell that a person added has no model."""
 NOTICE = f"{RESEARCH_USE} {TRAINED_ON}"
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What makes a spreadsheet take a text for a formula (the wide forms too)."""
@@ -61,13 +66,13 @@ def csv_lines(slides: QuerySet[Slide], user: access.Visitor) -> Iterator[str]:
     found = found.order_by("-slide__created_at", "-slide_id", "image__created_at", "image_id")
     rows = found.iterator(chunk_size=ROWS_IN_MEMORY)
     while chunk := list(islice(rows, ROWS_IN_MEMORY)):
-        cells = counting.of_predictions(chunk)
+        found_cells = counting.of_predictions(chunk)
         for prediction in chunk:
-            row = _row(prediction, cells.get(prediction.pk))
+            row = _row(prediction, found_cells.get(prediction.pk))
             yield out.writerow([harmless(value) for value in row])
 
 
-def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
+def _row(prediction: Prediction, found: Found | None) -> Sequence[str]:
     image = prediction.image
     probability = prediction.probability
     said: list[Review] = image.standing_reviews  # type: ignore[attr-defined]
@@ -76,7 +81,7 @@ def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
         image.name,
         image.kind,
         outcome(prediction.state, prediction.decision, image.reviewed),
-        *(str(getattr(cells, name)) if cells else "" for name in CELLS.values()),
+        *(str(getattr(found, name)) if found else "" for name in CELLS.values()),
         prediction.label,
         "" if probability is None else f"{probability:.4f}",
         prediction.decision,
@@ -94,7 +99,35 @@ def _row(prediction: Prediction, cells: Found | None) -> Sequence[str]:
     )
 
 
-def _words(review: Review) -> str:
+def cell_lines(slide: Slide, user: access.Visitor) -> Iterator[str]:
+    """A row for each red cell found in its fields or added by a person."""
+    out = writer()
+    yield out.writerow(CELL_COLUMNS)
+    for cell in cells.of_slide(slide, user).iterator(chunk_size=ROWS_IN_MEMORY):
+        yield out.writerow([harmless(value) for value in _cell_row(slide, cell)])
+
+
+def _cell_row(slide: Slide, cell: Cell) -> Sequence[str]:
+    said: list[CellReview] = cell.standing  # type: ignore[attr-defined]
+    return (
+        slide.code,
+        cell.image.name,
+        str(cell.number),
+        *map(str, cell.box),
+        counting.counts_as(cell.is_cut, cell.decision, cell.reviewed),
+        cell.label,
+        "" if cell.probability is None else f"{cell.probability:.4f}",
+        cell.decision,
+        "; ".join(cell.reasons),
+        cell.prediction.model.name if cell.prediction else "",
+        cell.reviewed,
+        "; ".join(_words(review) for review in said),
+        time(said[-1].created_at if said else None),
+        NOTICE,
+    )
+
+
+def _words(review: Review | CellReview) -> str:
     who = review.reviewer.get_username() if review.reviewer else "a former member"
     note = f" ({review.comment})" if review.comment else ""
     return f"{who}: {review.get_label_display().lower()}{note}"

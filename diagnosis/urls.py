@@ -32,6 +32,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),
     path("slides/<uuid:pk>/delete/", slides.slide_delete, name="slide_delete"),
     path("slides/<uuid:pk>.csv", slides.slide_csv, name="slide_csv"),
+    path("slides/<uuid:pk>/cells.csv", slides.slide_cells_csv, name="slide_cells_csv"),
     path("slides/<uuid:pk>/sign/", signing.slide_sign, name="slide_sign"),
     path("slides/<uuid:pk>/amend/", signing.slide_amend, name="slide_amend"),
     path("slides/<uuid:pk>/reports/<int:number>/", signing.slide_report, name="slide_report"),

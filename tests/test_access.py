@@ -269,6 +269,7 @@ TABLE = {
     "slide_results": of_slide(),
     "slide_again": of_slide(opens=302, method="post"),
     "slide_csv": of_slide(),
+    "slide_cells_csv": of_slide(),
     "report_pdf": of_slide(),
     "report_fhir": of_slide(),
     "slide_delete": of_uploaders(opens=302, method="post"),

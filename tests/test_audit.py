@@ -113,6 +113,8 @@ class TestWhatIsNoted:
     def test_what_leaves_the_site(self, ada, laboratory, slide):
         ada.get(reverse("slide_csv", args=[slide.pk]))
         assert last(laboratory) == ("ada", "exported", "slide", "KSM-7")
+        ada.get(reverse("slide_cells_csv", args=[slide.pk]))
+        assert laboratory.events.filter(action=Action.EXPORTED).count() == 2
         ada.get(reverse("history_csv"), {"result": "parasitized"})
         assert last(laboratory) == ("ada", "exported", "laboratory", "Kisumu")
         assert laboratory.events.first().changes == {"narrowed": [None, {"result": "parasitized"}]}

@@ -15,7 +15,7 @@ from tests.test_api import program_of
 pytestmark = pytest.mark.django_db
 PAGES = (
     "slide", "slide_results", "slide_csv", "history", "history_csv", "report_pdf", "report_fhir",
-    "field", "field_cells", "first_slide", "slide_next",
+    "field", "field_cells", "first_slide", "slide_next", "slide_cells_csv",
 )  # fmt: skip
 PROGRAMS = (
     "api_slides", "api_slide", "api_slide_images", "api_slide_csv", "api_image", "api_cells",

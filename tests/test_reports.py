@@ -183,3 +183,34 @@ def test_cells_are_added_up_once_for_many_rows(slide, django_assert_num_queries)
         read_field(slide, "uninfected", "parasitized")
     with django_assert_num_queries(4):
         assert len(table()) == 12
+
+
+def cell_table(slide, user) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO("".join(reports.cell_lines(slide, user)))))
+
+
+def test_one_row_a_cell_with_what_was_said_of_it(slide, laboratory):
+    ada = laboratory.members.get()
+    reading = read_field(slide, "uncertain", "uninfected", "edge")
+    image = reading.image
+    cells.say(image, ada, reading.cells.get(number=1).pk, "parasitized", "=a ring")
+    cells.add(image, ada, [10, 20, 30, 40], "uninfected")
+    read(slide, "parasitized")
+    first, _, cut, added = cell_table(slide, ada)
+    assert list(first) == list(reports.CELL_COLUMNS)
+    assert (first["slide"], first["image"], first["cell"]) == ("S-1", image.name, "1")
+    assert (first["decision"], first["counts as"]) == ("uncertain", "parasitized")
+    assert first["reviews"] == "ada: parasitized (=a ring)"
+    assert cut["counts as"] == "edge"
+    assert (added["model"], added["counts as"]) == ("", "uninfected")
+    assert [added[name] for name in ("x", "y", "width", "height")] == ["10", "20", "30", "40"]
+
+
+def test_cells_cost_as_many_queries_however_many_there_are(
+    slide, laboratory, django_assert_num_queries
+):
+    ada = laboratory.members.get()
+    for cells_of_a_field in (3, 40):
+        read_field(slide, *["uninfected"] * cells_of_a_field)
+        with django_assert_num_queries(2):
+            cell_table(slide, ada)

@@ -14,7 +14,7 @@ from tests.readings import active_model, another_model, failed, new_slide, png, 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
 HTMX = {"HX-Request": "true"}
-READ = ["slide", "slide_results", "slide_csv"]
+READ = ["slide", "slide_results", "slide_csv", "slide_cells_csv"]
 
 
 @pytest.fixture

@@ -199,6 +199,14 @@ def slide_csv(request: Asked, pk: UUID) -> HttpResponseBase:
     return reports.csv_response(found, slide.code, request.user)
 
 
+@require_safe
+@signed_in
+def slide_cells_csv(request: Asked, pk: UUID) -> HttpResponseBase:
+    slide = access.get_slide(request.user, pk)
+    audit.note(Action.EXPORTED, slide)
+    return reports.streamed(reports.cell_lines(slide, request.user), f"{slide.code}-cells")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def slide_delete(request: Asked, pk: UUID) -> HttpResponse:
