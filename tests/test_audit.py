@@ -222,7 +222,7 @@ class TestWhoReadsIt:
     ):
         for _ in range(120):
             audit.note(Action.CHANGED, slide)
-        with django_assert_max_num_queries(8):
+        with django_assert_max_num_queries(9):
             page = ada.get(url("laboratory_audit", laboratory), {"page": 2}).text
         assert "Page 2 of 3" in page
 
