@@ -13,7 +13,6 @@ from ml.predictor import Predictor
 from tests.artifacts import drawn_pixels
 from tests.servers import ROOT, clean_environment
 
-
 CELLS = 64
 
 
