@@ -360,6 +360,15 @@ TABLE = {
     "api_slide_images, to upload": of_slide(opens=415, method="post"),
     "api_slide_again": of_slide(method="post"),
     "api_slide_csv": of_slide(),
+    "api_slide_cells_csv": of_slide(),
+    "api_slide_pdf": of_slide(),
+    "api_slide_fhir": of_slide(),
+    "api_readings": of_slide(),
+    "api_readings, to conclude": of_reviewers(
+        "slide", opens=200, method="put", data={"conclusion": "positive"}
+    ),
+    "api_differences": of_slide(),
+    "api_differences, to settle": of_reviewers("slide", opens=400),
     "api_slide_reports": of_slide(),
     "api_slide_reports, to sign": of_reviewers("slide", opens=201),
     "api_image": of_image(),

@@ -10,11 +10,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from diagnosis import signing, tokens
+from diagnosis import readings, signing, tokens
 from diagnosis.api.base import Throttle
 from diagnosis.models import ModelVersion, Prediction, Report, Review, Role, Slide
 from tests.people import join, laboratory_of
-from tests.readings import active_model, failed, new_slide, png, read, waiting
+from tests.readings import active_model, failed, new_slide, png, read, read_field, waiting
 
 pytestmark = pytest.mark.django_db
 SLIDES = "/api/v1/slides/"
@@ -72,6 +72,13 @@ def addresses(image):
         ("GET", reverse("api_slide_images", args=of_slide)),
         ("POST", reverse("api_slide_again", args=of_slide)),
         ("GET", reverse("api_slide_csv", args=of_slide)),
+        ("GET", reverse("api_slide_cells_csv", args=of_slide)),
+        ("GET", reverse("api_slide_pdf", args=of_slide)),
+        ("GET", reverse("api_slide_fhir", args=of_slide)),
+        ("GET", reverse("api_readings", args=of_slide)),
+        ("PUT", reverse("api_readings", args=of_slide)),
+        ("GET", reverse("api_differences", args=of_slide)),
+        ("POST", reverse("api_differences", args=of_slide)),
         ("GET", reverse("api_slide_reports", args=of_slide)),
         ("POST", reverse("api_slide_reports", args=of_slide)),
         ("GET", reverse("api_image", args=of_image)),
@@ -380,6 +387,65 @@ class TestReports:
         ben = program_of(join(laboratory, "ben", Role.TECHNICIAN).user)
         assert post(ben, self.path(slide)).status_code == 403
         assert ben.get(self.path(slide)).json()["count"] == 0
+
+
+class TestReportFiles:
+    def test_they_are_those_of_the_page(self, program, slide):
+        read_field(slide, "parasitized", "uninfected")
+        pdf = program.get(reverse("api_slide_pdf", args=[slide.pk]))
+        assert (pdf["Content-Type"], pdf.content[:5]) == ("application/pdf", b"%PDF-")
+        bundle = program.get(reverse("api_slide_fhir", args=[slide.pk]))
+        assert bundle["Content-Type"] == "application/fhir+json"
+        assert bundle.json()["resourceType"] == "Bundle"
+        lines = program.get(reverse("api_slide_cells_csv", args=[slide.pk])).getvalue().decode()
+        assert len(lines.splitlines()) == 3
+
+
+class TestReadings:
+    def path(self, slide, name="readings"):
+        return reverse(f"api_{name}", args=[slide.pk])
+
+    @pytest.fixture
+    def twice(self, laboratory):
+        laboratory.second_reading = True
+        laboratory.save()
+        slide = new_slide(laboratory, "KSM-9")
+        self.image = read(slide, "uncertain").image
+        return slide
+
+    def test_a_conclusion_is_kept_and_replaced(self, program, slide):
+        for word in ("positive", "negative"):
+            said = put(program, self.path(slide), conclusion=word, comment="Two rings.").json()
+            assert (said["reader"], said["conclusion"], said["place"]) == ("ada", word, None)
+        assert program.get(self.path(slide)).json()["results"] == [said]
+
+    def test_two_readings_differ_and_are_settled(self, program, laboratory, twice):
+        ben = program_of(join(laboratory, "ben", Role.REVIEWER).user)
+        closed = put(program, self.path(twice), conclusion="positive", close=True)
+        assert closed.json()["closed_at"]
+        assert ben.get(self.path(twice)).json()["results"] == []
+        again = put(program, self.path(twice), conclusion="negative")
+        assert (again.status_code, again.json()) == (409, {"detail": readings.CLOSED})
+        put(ben, self.path(twice), conclusion="negative", close=True)
+        assert ben.get(self.path(twice)).json()["count"] == 2
+
+        [found] = ben.get(self.path(twice, "differences")).json()["results"]
+        assert (found["key"], found["image"], found["settlement"]) == ("slide", None, None)
+        assert [one["label"] for one in found["said"]] == ["positive", "negative"]
+        fields = {"key": "slide", "label": "positive", "reason": "Seen at the microscope."}
+        settled = post(program, self.path(twice, "differences"), **fields)
+        assert (settled.status_code, settled.json()["settlement"]["by"]) == (201, "ada")
+        assert not settled.json()["settlement"]["is_third"]
+        twice.refresh_from_db()
+        assert (twice.concluded, twice.disputed) == ("positive", 0)
+
+    def test_what_cannot_be_said(self, program, twice):
+        assert put(program, self.path(twice), conclusion="perhaps").status_code == 400
+        unsaid = put(program, self.path(twice), conclusion="", close=True)
+        assert (unsaid.status_code, unsaid.json()) == (409, {"detail": readings.NO_CONCLUSION})
+        fields = {"key": f"image-{self.image.pk}", "label": "parasitized", "reason": "A ring."}
+        assert post(program, self.path(twice, "differences"), **fields).status_code == 409
+        assert post(program, self.path(twice, "differences"), key="slide").status_code == 400
 
 
 @pytest.mark.parametrize(

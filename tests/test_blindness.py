@@ -19,7 +19,8 @@ PAGES = (
 )  # fmt: skip
 PROGRAMS = (
     "api_slides", "api_slide", "api_slide_images", "api_slide_csv", "api_image", "api_cells",
-    "api_slide_reports",
+    "api_slide_reports", "api_readings", "api_differences", "api_slide_pdf", "api_slide_fhir",
+    "api_slide_cells_csv",
 )  # fmt: skip
 IMAGES = ("?show=parasitized", "?order=suspicious")
 NARROWED = {

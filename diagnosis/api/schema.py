@@ -73,6 +73,12 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
     if method == "post" and path.endswith("/reports/"):
         found["403"] = "Your role does not sign."
         found["409"] = "Images are still being read, nothing was, or it is signed already."
+    if method == "put" and path.endswith("/readings/"):
+        found["403"] = "Your role does not read."
+        found["409"] = "Your reading is closed, two people read it already, or it cannot close yet."
+    if method == "post" and path.endswith("/differences/"):
+        found["403"] = "Your role does not settle."
+        found["409"] = "The two readings do not differ there, or not in that."
     if method == "post" and path.endswith(NEEDS_MODEL):
         found["503"] = "No model is active on this site."
     if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):

@@ -10,6 +10,7 @@ from ..history import RESULTS, STATUSES
 from ..models import (
     Cell,
     CellOpinion,
+    Conclusion,
     Decision,
     Finding,
     Kind,
@@ -21,7 +22,9 @@ from ..models import (
     Report,
     Review,
     Role,
+    Settlement,
     Slide,
+    SlideReading,
     State,
 )
 from ..reports import NOTICE
@@ -215,6 +218,67 @@ class NewReport(serializers.Serializer):
     comment = serializers.CharField(
         required=False, max_length=500, allow_blank=True, help_text="Never a patient's name."
     )
+
+
+class ReadingOut(serializers.ModelSerializer):
+    """What a person concludes of a whole slide."""
+
+    reader = serializers.CharField(source="who")
+    conclusion = serializers.ChoiceField(["", *Conclusion.values])  # type: ignore[assignment]
+
+    class Meta:
+        model = SlideReading
+        fields = ("reader", "place", "conclusion", "comment", "opened_at", "closed_at")
+        extra_kwargs = {"place": {"help_text": "Of two readings; null where one is enough."}}
+
+
+class NewReading(serializers.Serializer):
+    conclusion = serializers.ChoiceField(
+        ["", *Conclusion.values], help_text="Empty while only a comment is kept."
+    )
+    comment = serializers.CharField(
+        required=False, max_length=500, allow_blank=True, help_text="Never a patient's name."
+    )
+    close = serializers.BooleanField(
+        required=False, help_text="Ends your reading of a slide that is read twice."
+    )
+
+
+class SaidOut(serializers.Serializer):
+    reader = serializers.CharField(source="who")
+    label = serializers.CharField(allow_blank=True)
+    comment = serializers.CharField(allow_blank=True)
+    is_own = serializers.BooleanField(help_text="Else they let stand what the model said.")
+
+
+class SettlementOut(serializers.ModelSerializer):
+    """What counts, by whom and why; the newest of a difference."""
+
+    by = serializers.CharField(source="who")
+
+    class Meta:
+        model = Settlement
+        fields = ("label", "reason", "by", "is_third", "at")
+
+
+class DifferenceOut(serializers.Serializer):
+    """Of a cell, of an image or of the whole slide: what the two readers say."""
+
+    key = serializers.CharField(help_text="Names it where it is settled.")
+    name = serializers.CharField()
+    image = serializers.UUIDField(source="image.pk", default=None, allow_null=True)
+    cell = serializers.IntegerField(source="cell.pk", default=None, allow_null=True)
+    said = SaidOut(many=True)
+    settlement = SettlementOut(allow_null=True)
+
+
+class NewSettlement(serializers.Serializer):
+    key = serializers.CharField(max_length=60, help_text="Of the difference.")
+    label = serializers.ChoiceField(
+        sorted({*Conclusion.values, *Opinion.values, *CellOpinion.values}),
+        help_text="One of those for a slide, an image or a cell.",
+    )
+    reason = serializers.CharField(max_length=300)
 
 
 class Upload(serializers.Serializer):

@@ -17,6 +17,7 @@ from .. import (
     again,
     audit,
     deletion,
+    documents,
     finding,
     gallery,
     history,
@@ -190,6 +191,24 @@ class SlideReports(View):
         return Response(made, status.HTTP_201_CREATED)
 
 
+class SlidePdf(View):
+    @extend_schema(
+        summary="The report of a slide as PDF: as it was signed, else as it stands",
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Asked, pk: str) -> HttpResponseBase:
+        return documents.pdf_response(access.get_slide(request.user, pk))
+
+
+class SlideFhir(View):
+    @extend_schema(
+        summary="The same as a FHIR bundle around a DiagnosticReport",
+        responses={(200, "application/fhir+json"): OpenApiTypes.OBJECT},
+    )
+    def get(self, request: Asked, pk: str) -> HttpResponseBase:
+        return documents.fhir_response(access.get_slide(request.user, pk))
+
+
 class SlideCsv(View):
     @extend_schema(
         summary="A slide as CSV, one row an image",
@@ -200,3 +219,14 @@ class SlideCsv(View):
         found = access.slides_for(request.user).filter(pk=slide.pk)
         audit.note(Action.EXPORTED, slide)
         return reports.csv_response(found, slide.code, request.user)
+
+
+class SlideCellsCsv(View):
+    @extend_schema(
+        summary="The red cells of a slide as CSV, one row a cell",
+        responses={(200, "text/csv"): OpenApiTypes.STR},
+    )
+    def get(self, request: Asked, pk: str) -> HttpResponseBase:
+        slide = access.get_slide(request.user, pk)
+        audit.note(Action.EXPORTED, slide)
+        return reports.streamed(reports.cell_lines(slide, request.user), f"{slide.code}-cells")

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import images, laboratories, schema, slides
+from . import images, laboratories, readings, schema, slides
 from .base import Nothing
 
 # Ids are taken as any text: what is none is answered as JSON, like the rest.
@@ -13,7 +13,12 @@ urlpatterns = [
     path("slides/<str:pk>/images/", slides.SlideImages.as_view(), name="api_slide_images"),
     path("slides/<str:pk>/again/", slides.SlideAgain.as_view(), name="api_slide_again"),
     path("slides/<str:pk>/reports/", slides.SlideReports.as_view(), name="api_slide_reports"),
+    path("slides/<str:pk>/readings/", readings.Readings.as_view(), name="api_readings"),
+    path("slides/<str:pk>/differences/", readings.Differences.as_view(), name="api_differences"),
+    path("slides/<str:pk>/pdf/", slides.SlidePdf.as_view(), name="api_slide_pdf"),
+    path("slides/<str:pk>/fhir/", slides.SlideFhir.as_view(), name="api_slide_fhir"),
     path("slides/<str:pk>/csv/", slides.SlideCsv.as_view(), name="api_slide_csv"),
+    path("slides/<str:pk>/cells.csv", slides.SlideCellsCsv.as_view(), name="api_slide_cells_csv"),
     path("images/<str:pk>/", images.Image.as_view(), name="api_image"),
     path("images/<str:pk>/photo/", images.Photo.as_view(), name="api_image_photo"),
     path("images/<str:pk>/retry/", images.Retry.as_view(), name="api_image_retry"),

@@ -1,0 +1,67 @@
+"""What people conclude of whole slides, and what counts where two readings differ."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.response import Response
+
+from .. import access, audit, blindness, disputes, readings
+from ..models import Slide
+from . import serializers
+from .base import Asked, View
+
+
+class Readings(View):
+    @extend_schema(
+        summary="What people conclude of a slide",
+        description="Of two readings the other's is shown once you have closed your own.",
+        responses=serializers.ReadingOut(many=True),
+    )
+    def get(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        audit.saw([slide])
+        found = slide.readings.select_related("reader")
+        if blindness.hides(request.user, slide):
+            found = found.filter(reader=request.user)
+        pages, shown = self.paged(found)
+        return pages.get_paginated_response(serializers.ReadingOut(shown, many=True).data)
+
+    @extend_schema(
+        summary="Say what you conclude of a slide, in place of what you said before",
+        request=serializers.NewReading,
+        responses=serializers.ReadingOut,
+    )
+    def put(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide_to_sign(request.user, pk)
+        new = serializers.NewReading(data=request.data)
+        new.is_valid(raise_exception=True)
+        reading = readings.conclude(slide, request.user, **new.validated_data)
+        return Response(serializers.ReadingOut(reading).data)
+
+
+class Differences(View):
+    @extend_schema(
+        summary="Where the two closed readings of a slide differ, and how that was settled",
+        responses=serializers.DifferenceOut(many=True),
+    )
+    def get(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        audit.saw([slide])
+        pages, shown = self.paged(disputes.of_slide(slide))
+        return pages.get_paginated_response(serializers.DifferenceOut(shown, many=True).data)
+
+    @extend_schema(
+        summary="Settle what counts where the two readings differ",
+        request=serializers.NewSettlement,
+        responses={201: serializers.DifferenceOut},
+    )
+    def post(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide_to_sign(request.user, pk)
+        new = serializers.NewSettlement(data=request.data)
+        new.is_valid(raise_exception=True)
+        disputes.settle(slide, request.user, **new.validated_data)
+        settled = _difference(slide, new.validated_data["key"])
+        return Response(serializers.DifferenceOut(settled).data, status.HTTP_201_CREATED)
+
+
+def _difference(slide: Slide, key: str) -> disputes.Difference:
+    return next(one for one in disputes.of_slide(Slide.objects.get(pk=slide.pk)) if one.key == key)

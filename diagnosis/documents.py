@@ -1,0 +1,35 @@
+"""The report of a slide as a file: what was signed or, before that, how the slide stands."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils import timezone
+
+from . import audit, fhir, reports, signing, summary
+from .models import Action, Report, Slide
+
+
+def pdf_response(slide: Slide) -> HttpResponse:
+    from . import pdf  # its library is loaded where a PDF is made
+
+    content, report = _report(slide)
+    change = signing.change(report, slide) if report else None
+    page = pdf.of(content, report, timezone.now(), change)
+    return _exported(slide, "PDF", page, "application/pdf", "pdf")
+
+
+def fhir_response(slide: Slide) -> HttpResponse:
+    text = json.dumps(fhir.bundle(*_report(slide)), indent=1)
+    return _exported(slide, "FHIR", text.encode(), "application/fhir+json", "json")
+
+
+def _report(slide: Slide) -> tuple[dict[str, Any], Report | None]:
+    report = signing.current(slide)
+    return (report.content if report else summary.of_slide(slide)), report
+
+
+def _exported(slide: Slide, form: str, data: bytes, kind: str, ending: str) -> HttpResponse:
+    audit.note(Action.EXPORTED, slide, form=(None, form))
+    response = HttpResponse(data, content_type=kind)
+    return reports.as_private_file(response, f"{slide.code}.{ending}")
