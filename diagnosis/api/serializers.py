@@ -224,7 +224,7 @@ class ReadingOut(serializers.ModelSerializer):
     """What a person concludes of a whole slide."""
 
     reader = serializers.CharField(source="who")
-    conclusion = serializers.ChoiceField(["", *Conclusion.values])  # type: ignore[assignment]
+    conclusion = serializers.ChoiceField(["", *Conclusion.values])
 
     class Meta:
         model = SlideReading
@@ -246,7 +246,7 @@ class NewReading(serializers.Serializer):
 
 class SaidOut(serializers.Serializer):
     reader = serializers.CharField(source="who")
-    label = serializers.CharField(allow_blank=True)
+    label = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
     comment = serializers.CharField(allow_blank=True)
     is_own = serializers.BooleanField(help_text="Else they let stand what the model said.")
 
@@ -274,7 +274,7 @@ class DifferenceOut(serializers.Serializer):
 
 class NewSettlement(serializers.Serializer):
     key = serializers.CharField(max_length=60, help_text="Of the difference.")
-    label = serializers.ChoiceField(
+    label = serializers.ChoiceField(  # type: ignore[assignment]
         sorted({*Conclusion.values, *Opinion.values, *CellOpinion.values}),
         help_text="One of those for a slide, an image or a cell.",
     )
