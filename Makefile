@@ -3,6 +3,7 @@
 # make lint   the linters alone
 # make bench  the history page over 100,000 predictions; benchmarks/README.md has more
 # make soak   what takes long: 10,000 bad files, 200 faults (make soak FILES=1000 ROUNDS=20)
+# make messages  gathers what is to be translated, and compiles what is
 # make install, make install-all   only install: what the site needs; what training and tests need
 
 BIN := .venv/bin
@@ -10,7 +11,7 @@ BIN := .venv/bin
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
 
-.PHONY: run test tests lint bench soak install install-all servers
+.PHONY: run test tests lint bench soak messages install install-all servers
 
 run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
@@ -33,6 +34,15 @@ bench: .venv/dev.stamp
 
 soak: .venv/dev.stamp servers
 	$(BIN)/python -m tests.soak $(if $(FILES),--files $(FILES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+CATALOGUES := --locale fr --locale pt
+GATHER := makemessages $(CATALOGUES) --add-location file --no-obsolete --no-wrap \
+    --ignore .venv --ignore var --ignore runs --ignore tests --ignore benchmarks --ignore vendor
+
+messages:
+	$(BIN)/python manage.py $(GATHER) --domain django
+	$(BIN)/python manage.py $(GATHER) --domain djangojs
+	$(BIN)/python manage.py compilemessages $(CATALOGUES) --ignore .venv --ignore var
 
 install: .venv/serve.stamp
 
@@ -68,6 +78,7 @@ servers:
 	    command -v redis-server >/dev/null || packages="$$packages redis-server"; \
 	    command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null \
 	        || packages="$$packages chromium-headless-shell"; \
+	    command -v msgfmt >/dev/null || packages="$$packages gettext"; \
 	    [ -n "$(POSTGRESQL)" ] || packages="$$packages postgresql"; \
 	    if [ -n "$$packages" ]; then \
 	        echo "Installing$$packages ..."; \

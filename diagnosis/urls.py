@@ -1,4 +1,5 @@
 from django.urls import path
+from django.views.i18n import set_language
 
 from .views import (
     dashboard,
@@ -6,6 +7,7 @@ from .views import (
     history,
     home,
     images,
+    languages,
     notices,
     readings,
     reports,
@@ -17,6 +19,8 @@ from .views import (
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("language/", set_language, name="set_language"),
+    path("words/<slug:language>.<slug:version>.js", languages.words, name="words"),
     path("today/", dashboard.today, name="dashboard"),
     path("slides/", history.history, name="history"),
     path("slides.csv", history.history_csv, name="history_csv"),

@@ -247,6 +247,8 @@ def for_the_anonymous(signed_in_go_to: int = 302, **more: Any) -> Row:
 
 TABLE = {
     "home": for_the_anonymous(),
+    "set_language": public(302, method="post", data={"language": "language"}),
+    "words": public(parts=("language", "old")),
     "dashboard": signed_in_only(),
     "dashboard, of one laboratory": Row(MEMBERS, data={"laboratory": "laboratory"}),
     "history": signed_in_only(),
@@ -465,6 +467,8 @@ def place(laboratory):
         "plot": "roc.png",
         "own token": people["administrator"].tokens.get().pk,
         "key": "made-up",
+        "language": "en-gb",
+        "old": "old",
         "uid": "a",
     }
     return Place(clients, programs, parts)

@@ -1,0 +1,8 @@
+DATE_FORMAT = r"j \d\e F \d\e Y"
+DATETIME_FORMAT = r"j \d\e F \d\e Y, H:i"
+EXACT_FORMAT = r"j \d\e F \d\e Y, H:i:s"
+SHORT_DATE_FORMAT = "j M Y"
+SHORT_DATETIME_FORMAT = "j M Y, H:i"
+SHORT_EXACT_FORMAT = "j M Y, H:i:s"
+DAY_FORMAT = "j M, H:i"
+TIME_FORMAT = "H:i"
