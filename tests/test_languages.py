@@ -3,11 +3,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 import polib
 import pytest
 from django.conf import settings as site
+from django.template.base import Lexer, TokenType
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -220,3 +222,91 @@ def key(entry: polib.POEntry) -> tuple[str, str]:
 def said(entry: polib.POEntry) -> list[str]:
     texts = list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
     return texts if any(texts) else []
+
+
+# The templates
+
+ATTRIBUTES = {"alt", "aria-label", "placeholder", "title"}
+SAME_EVERYWHERE = {
+    "Malariaweb",  # the product's name
+    "P. falciparum",  # the parasite's
+    "AUC",
+    "κ =",
+    "CSV",
+    "FHIR",
+    "PDF",
+    "px",
+    "× px",
+    "Esc",  # keys, as they are printed on them
+    "H",
+    "C",
+    "N",
+    "python manage.py reset_password USERNAME",  # what is typed
+    "python manage.py reset_password",
+}
+IN_ENGLISH = {
+    "api.html",  # as the API is, whose own description it shows
+    "mail.txt",  # a worker writes it, who knows no reader's language
+}
+OWN_WORDS = re.compile(
+    r'(?:default:|\bwith \w+=|firstof [\w.]+ )"(?!submit|small)[^"]*[a-z]|\|pluralize', re.I
+)
+
+
+class Words(HTMLParser):
+    """What a reader meets of a page's source, where its tags have been taken out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ATTRIBUTES]
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+
+def untranslated(source: str) -> list[str]:
+    words, inside = Words(), False
+    text = []
+    for token in Lexer(source).tokenize():
+        name = token.contents.split(" ")[0] if token.token_type == TokenType.BLOCK else ""
+        if name in ("blocktranslate", "comment") or token.contents == "block width":
+            inside = True
+        elif name in ("endblocktranslate", "endcomment", "endblock"):
+            inside = False
+        elif token.token_type == TokenType.TEXT and not inside:
+            text.append(token.contents)
+    words.feed("".join(text))
+    found = [" ".join(part.split()) for part in words.found]
+    tags = [tag for tag in re.findall(r"{[{%].*?[%}]}", source) if OWN_WORDS.search(tag)]
+    return [part for part in found if re.search(r"[^\W\d_]", part)] + tags
+
+
+def test_all_that_a_page_says_can_be_translated():
+    left = {
+        (path.name, part)
+        for path in (site.BASE_DIR / "templates").rglob("*.*")
+        if path.name not in IN_ENGLISH
+        for part in untranslated(path.read_text())
+        if part.strip(" .·,") not in SAME_EVERYWHERE
+    }
+    assert left == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<p>Word</p>",
+        '<img alt="Word">',
+        '<a aria-label="Word {{ name }}">',
+        '{{ name|default:"Word" }}',
+        '{% include "x.html" with button="Word" %}',
+        "{{ number }}{{ number|pluralize }}",
+    ],
+)
+def test_that_test_finds(source):
+    assert untranslated(source)
+    body = "{% blocktranslate %}Word{% endblocktranslate %}"
+    assert untranslated('<p title="{% translate "Word" %}">' + body) == []
