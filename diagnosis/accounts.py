@@ -12,6 +12,8 @@ from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from . import roster
 from .models import Invitation
@@ -34,12 +36,14 @@ def invitation_on_the_way(request: HttpRequest) -> Invitation | None:
 
 class AccountAdapter(DefaultAccountAdapter):
     error_messages = DefaultAccountAdapter.error_messages | {
-        "too_many_login_attempts": "Too many failed tries. Wait five minutes, then try again.",
-        "username_password_mismatch": "The username or the password is not right.",
-        "email_password_mismatch": "The e-mail address or the password is not right.",
-        "email_taken": "Another account has this e-mail address.",
-        "incorrect_password": "The password is not right.",
-        "enter_current_password": "This is not your current password.",
+        "too_many_login_attempts": gettext_lazy(
+            "Too many failed tries. Wait five minutes, then try again."
+        ),
+        "username_password_mismatch": gettext_lazy("The username or the password is not right."),
+        "email_password_mismatch": gettext_lazy("The e-mail address or the password is not right."),
+        "email_taken": gettext_lazy("Another account has this e-mail address."),
+        "incorrect_password": gettext_lazy("The password is not right."),
+        "enter_current_password": gettext_lazy("This is not your current password."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -71,4 +75,4 @@ class AccountAdapter(DefaultAccountAdapter):
             super().send_mail(template_prefix, email, context)
         except OSError as error:
             logger.error("No e-mail could be sent (%s): %s", template_prefix, error)
-            messages.error(self.request, "The e-mail could not be sent. Try again later.")
+            messages.error(self.request, _("The e-mail could not be sent. Try again later."))

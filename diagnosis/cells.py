@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from . import access, audit, blindness, counting, current, opinions, readings, verdict
 from .models import Action, Cell, CellOpinion, Kind, Prediction, Slide, SmearImage
@@ -50,7 +51,10 @@ def get(image: SmearImage, user: access.Visitor, id: Any) -> Cell:
         return _current(user, image=image).get(pk=id)
     except (Cell.DoesNotExist, TypeError, ValueError, OverflowError):
         raise NoSuchCell(
-            "This cell is not in the image any more: the image was read anew. Load the page again."
+            _(
+                "This cell is not in the image any more: the image was read anew. "
+                "Load the page again."
+            )
         ) from None
 
 
@@ -73,7 +77,7 @@ def say(image: SmearImage, user: User, id: Any, label: str, comment: str = "") -
     Raises NoSuchCell, CellError for an unknown label, or readings.NotNow.
     """
     if label and label not in CellOpinion.values:
-        raise CellError("Choose parasitized, uninfected, cannot tell or not a cell.")
+        raise CellError(_("Choose parasitized, uninfected, cannot tell or not a cell."))
     comment = _checked_comment(comment) if label else ""
     current.lock([image.slide_id])
     readings.take_part(image.slide_id, user, image)
@@ -92,7 +96,7 @@ def say(image: SmearImage, user: User, id: Any, label: str, comment: str = "") -
 
 def _checked_comment(comment: Any) -> str:
     if not isinstance(comment, str) or len(comment.strip()) > LONGEST_COMMENT:
-        raise CellError(f"A note has {LONGEST_COMMENT} letters at most.")
+        raise CellError(_("A note has %(most)d letters at most.") % {"most": LONGEST_COMMENT})
     return comment.strip()
 
 
@@ -100,17 +104,20 @@ def _checked_comment(comment: Any) -> str:
 def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
     """A cell that the machine missed. Raises CellError, or readings.NotNow."""
     if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
-        raise CellError("Say what the cell is: parasitized, uninfected or cannot tell.")
+        raise CellError(_("Say what the cell is: parasitized, uninfected or cannot tell."))
     x, y, width, height = _checked(box, image)
     current.lock([image.slide_id])
     readings.take_part(image.slide_id, user, image)
     if not counting.fields_read().filter(image=image).exists():
         raise CellError(
-            "This field was not read, or rejected: cells that are added to it would count nowhere."
+            _(
+                "This field was not read, or rejected: "
+                "cells that are added to it would count nowhere."
+            )
         )
     last = image.cells.filter(prediction=None).aggregate(last=Max("number"))["last"] or 0
     if last >= MOST_ADDED:
-        raise CellError("So many cells were added to this image that no more can be.")
+        raise CellError(_("So many cells were added to this image that no more can be."))
     cut = x == 0 or y == 0 or x + width == image.width or y + height == image.height
     cell = image.cells.create(number=last + 1, x=x, y=y, width=width, height=height, is_cut=cut)
     cell.reviews.create(reviewer=user, label=label)
@@ -122,12 +129,12 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
 def _checked(box: Sequence[Any], image: SmearImage) -> list[int]:
     numbers = list(box) if isinstance(box, list | tuple) else []
     if len(numbers) != 4 or not all(type(n) is int for n in numbers):
-        raise CellError("A box is four whole numbers: left, top, width and height in pixels.")
+        raise CellError(_("A box is four whole numbers: left, top, width and height in pixels."))
     x, y, width, height = numbers
     if min(width, height) < LEAST_SIDE:
-        raise CellError("The box is too small: draw it around the whole cell.")
+        raise CellError(_("The box is too small: draw it around the whole cell."))
     if x < 0 or y < 0 or x + width > image.width or y + height > image.height:
-        raise CellError("The box reaches beyond the image.")
+        raise CellError(_("The box reaches beyond the image."))
     return numbers
 
 

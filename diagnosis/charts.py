@@ -11,6 +11,10 @@ from datetime import date
 from itertools import pairwise
 from math import ceil, floor, log10
 
+from django.utils.formats import date_format
+
+from .words import number, percent
+
 HEIGHT = 150
 STEPS = (1, 2, 2.5, 5, 10)
 MOST_TICKS = 3
@@ -109,7 +113,10 @@ class Axes:
 
     def ticks(self, as_share: bool = False) -> list[Tick]:
         values = [self.step * n for n in range(round(self.top / self.step) + 1)]
-        return [Tick(self.y(v), f"{100 * v:g} %" if as_share else f"{v:,.0f}") for v in values]
+        return [
+            Tick(self.y(v), f"{number(100 * v, 'g')} %" if as_share else number(v, ".0f"))
+            for v in values
+        ]
 
     def months(self) -> list[Month]:
         """The first is left out where the next begins too soon after it."""
@@ -120,7 +127,7 @@ class Axes:
         ]
         if len(starts) > 1 and starts[1][0] < 2:
             starts = starts[1:]
-        return [Month(self.left(index), f"{day:%b}") for index, day in starts]
+        return [Month(self.left(index), date_format(day, "M")) for index, day in starts]
 
 
 def bars(axes: Axes, wholes: Sequence[int], parts: Sequence[int], titles: list[str]) -> list[Bar]:
@@ -155,7 +162,7 @@ def points(
 
 
 def _label(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return percent(share)
 
 
 def lines(axes: Axes, values: Sequence[float | None]) -> list[Segment]:

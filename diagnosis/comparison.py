@@ -2,10 +2,14 @@
 
 from typing import Any, NamedTuple
 
-from . import figures
-from .models import ModelVersion
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-MAY_BE_THE_SLIDES = "A difference may be that of the slides and not of the models."
+from . import figures, phrases
+from .models import ModelVersion
+from .words import number
+
+MAY_BE_THE_SLIDES = gettext_noop("A difference may be that of the slides and not of the models.")
 
 
 class Row(NamedTuple):
@@ -51,36 +55,56 @@ def ground(one: Side, other: Side) -> str:
     """In words: were both measured on the same?"""
     for side in (one, other):
         if not side.metrics:
-            return f"{side.version} came without measured figures."
+            return _("%(version)s came without measured figures.") % {"version": side.version}
+    words = {"one": _on(one), "other": _on(other)}
     if one.part != other.part:
-        return f"Not measured on the same kind of slides: {_on(one)}, {_on(other)}. " + (
-            "Validation slides chose settings of the model, so their figures flatter."
+        return (
+            _(
+                "Not measured on the same kind of slides: %(one)s, %(other)s. Validation slides "
+                "chose settings of the model, so their figures flatter."
+            )
+            % words
         )
     if not one.slides or not other.slides:
-        return f"Nobody noted whether both were measured on the same slides. {MAY_BE_THE_SLIDES}"
+        unknown = _("Nobody noted whether both were measured on the same slides.")
+        return f"{unknown} {_(MAY_BE_THE_SLIDES)}"
     if one.slides != other.slides:
         both = len(one.slides & other.slides)
-        return (
-            f"Not measured on the same {one.part} slides: {_on(one)}, {_on(other)}, "
-            f"{both} of them in both. {MAY_BE_THE_SLIDES}"
+        sentence = _(
+            "Not measured on the same %(part)s slides: %(one)s, %(other)s, "
+            "%(both)d of them in both."
         )
-    if one.metrics.get("n") != other.metrics.get("n"):
-        return (
-            f"Measured on the same {len(one.slides)} {one.part} slides, but not on the same cells: "
-            f"{one.metrics.get('n'):,} and {other.metrics.get('n'):,}. {MAY_BE_THE_SLIDES}"
-        )
-    cells = one.metrics.get("n")
-    return f"Both were measured on the same {len(one.slides)} {one.part} slides, {cells:,} cells."
+        return f"{sentence % {**words, **_same(one), 'both': both}} {_(MAY_BE_THE_SLIDES)}"
+    return _same_slides(one, other)
+
+
+def _same_slides(one: Side, other: Side) -> str:
+    cells, others = one.metrics.get("n"), other.metrics.get("n")
+    if cells == others:
+        sentence = _("Both were measured on the same %(slides)d %(part)s slides, %(cells)s cells.")
+        return sentence % {**_same(one), "cells": number(cells or 0)}
+    sentence = _(
+        "Measured on the same %(slides)d %(part)s slides, but not on the same cells: "
+        "%(cells)s and %(others)s."
+    )
+    numbers = {"cells": number(cells or 0), "others": number(others or 0)}
+    return f"{sentence % {**_same(one), **numbers}} {_(MAY_BE_THE_SLIDES)}"
+
+
+def _same(side: Side) -> dict[str, object]:
+    return {"slides": len(side.slides), "part": phrases.shown(side.part or "other")}
 
 
 def _on(side: Side) -> str:
-    number = len(side.slides) or side.metrics.get("slides")
-    return f"{side.version} on {number or 'unknown'} {side.part or 'other'} slides"
+    slides = len(side.slides) or side.metrics.get("slides") or _("unknown")
+    words = {"version": side.version, "slides": slides, "part": _same(side)["part"]}
+    return _("%(version)s on %(slides)s %(part)s slides") % words
 
 
 def _difference(name: str, one: dict[str, Any], other: dict[str, Any]) -> str:
     if one.get(name) is None or other.get(name) is None:
         return "–"
-    number = other[name] - one[name]
-    text = f"{100 * number:+.1f} points" if name in figures.SHARES else f"{number:+.3f}"
-    return text.replace("-", "−")
+    more = other[name] - one[name]
+    if name not in figures.SHARES:
+        return number(more, "+.3f").replace("-", "−")
+    return _("%(number)s points") % {"number": number(100 * more, "+.1f").replace("-", "−")}

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
 
 from ml.agreement import LEAST_CELLS, LEAST_SLIDES, Kappa, Pairs, kappa, total
 
@@ -14,10 +16,11 @@ from . import access, pulse, waiting, weeks
 from .charts import Chart
 from .models import PENDING_STATES, Laboratory, ModelVersion, Prediction, Slide
 from .waiting import Reason
-from .weeks import counted
+from .words import number
 
 FIRST = 6
 """Of what waits; a link leads to each next one."""
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Waiting:
 
     @property
     def total(self) -> int:
-        return sum(number for _, number in self.counts)
+        return sum(number for _reason, number in self.counts)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,11 @@ class Agreement:
     pairs: Pairs
     slides: int
     kappa: Kappa | None
-    least = f"{LEAST_CELLS} cells of {LEAST_SLIDES} slides, with both answers among them"
+
+    @property
+    def least(self) -> str:
+        words = _("%(cells)d cells of %(slides)d slides, with both answers among them")
+        return words % {"cells": LEAST_CELLS, "slides": LEAST_SLIDES}
 
     @property
     def cells(self) -> int:
@@ -63,28 +70,38 @@ class Machine:
 
     @property
     def sentence(self) -> str:
-        images = counted(self.waiting, "image")
-        queue = f"{images} {'waits' if self.waiting == 1 else 'wait'}" if self.waiting else ""
-        answer = f"the last answer came {ago(self.pulse.answered)}" if self.pulse.answered else ""
-        parts = [queue or "No image waits", answer]
-        return "; ".join(part for part in parts if part) + "."
+        if not self.pulse.answered:
+            return f"{self._queue}."
+        words = {"queue": self._queue, "ago": ago(self.pulse.answered)}
+        return _("%(queue)s; the last answer came %(ago)s.") % words
+
+    @property
+    def _queue(self) -> str:
+        if not self.waiting:
+            return _("No image waits")
+        words = ngettext("%(images)s image waits", "%(images)s images wait", self.waiting)
+        return words % {"images": number(self.waiting)}
 
     @property
     def trouble(self) -> str:
         """Empty while all is well."""
         if not self.model:
-            return (
+            return _(
                 "No model is active, so no image can be taken. Whoever runs this site registers "
                 "one; what is stored is safe."
             )
         if not self.pulse.is_silent:
             return ""
-        seen = f"was last seen {ago(self.pulse.seen)}" if self.pulse.seen else "has been seen yet"
-        who = "The worker" if self.pulse.seen else "No worker"
-        return (
-            f"{who} {seen}. Images that you upload are safe, and are read when it is back. "
-            "Tell whoever runs this site: its log says more."
+        if not self.pulse.seen:
+            return _(
+                "No worker has been seen yet. Images that you upload are safe, and are read when "
+                "it is back. Tell whoever runs this site: its log says more."
+            )
+        sentence = _(
+            "The worker was last seen %(ago)s. Images that you upload are safe, and are read when "
+            "it is back. Tell whoever runs this site: its log says more."
         )
+        return sentence % {"ago": ago(self.pulse.seen)}
 
 
 def laboratory_of(user: access.Visitor, chosen: str) -> Laboratory | None:
@@ -98,9 +115,9 @@ def slides_of(user: access.Visitor, laboratory: Laboratory | None) -> QuerySet[S
 
 
 def scope(laboratories: Iterable[Laboratory]) -> str:
-    """Names what is drawn of them today, for whoever keeps it."""
+    """Names what is drawn of them today in this language, for whoever keeps it."""
     ids = sorted(str(laboratory.pk) for laboratory in laboratories)
-    return " ".join([str(timezone.localdate()), *ids])
+    return " ".join([str(get_language()), str(timezone.localdate()), *ids])
 
 
 def wait(user: access.Visitor, laboratory: Laboratory | None) -> Waiting:
@@ -151,7 +168,11 @@ def machine(laboratory_ids: Collection[UUID]) -> Machine:
 def ago(moment: datetime) -> str:
     """As people say it: 8 s, 3 min, 5 h, 2 days ago."""
     seconds = max(0, round((timezone.now() - moment).total_seconds()))
-    for unit, size in (("days", 172_800), ("h", 7_200), ("min", 120)):
-        if seconds >= size:
-            return f"{seconds // {'days': 86_400, 'h': 3_600, 'min': 60}[unit]} {unit} ago"
-    return f"{seconds} s ago"
+    if seconds >= 2 * DAY:
+        days = seconds // DAY
+        return ngettext("%(days)d day ago", "%(days)d days ago", days) % {"days": days}
+    if seconds >= 2 * HOUR:
+        return _("%(hours)d h ago") % {"hours": seconds // HOUR}
+    if seconds >= 2 * MINUTE:
+        return _("%(minutes)d min ago") % {"minutes": seconds // MINUTE}
+    return _("%(seconds)d s ago") % {"seconds": seconds}

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from . import audit, notices
 from .models import Action, Laboratory, Slide
@@ -34,7 +35,8 @@ def restore(slide: Slide) -> None:
                 audit.note(Action.RESTORED, slide)
     except IntegrityError:
         raise CodeIsTaken(
-            f"Another slide has the code {slide.code} now: delete that one first."
+            _("Another slide has the code %(code)s now: delete that one first.")
+            % {"code": slide.code}
         ) from None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from . import audit, current, opinions, verdict
 from .models import (
@@ -60,17 +61,17 @@ class Difference:
     @property
     def name(self) -> str:
         if self.cell:
-            return f"{self.image}, cell {self.cell.number}"
-        return str(self.image) if self.image else "The whole slide"
+            place = {"image": self.image, "number": self.cell.number}
+            return _("%(image)s, cell %(number)d") % place
+        return str(self.image) if self.image else _("The whole slide")
 
     @property
     def choices(self) -> list[tuple[str, str]]:
-        if self.cell:
-            return CellOpinion.choices
-        return Opinion.choices if self.image else Conclusion.choices
+        kind = CellOpinion if self.cell else Opinion if self.image else Conclusion
+        return [(name, str(word)) for name, word in kind.choices]
 
     def word(self, label: str) -> str:
-        return dict(self.choices).get(label, "Not a cell").lower()
+        return str(dict(self.choices).get(label, CellOpinion.NO_CELL.label)).lower()
 
     @property
     def words(self) -> list[tuple[Said, str]]:
@@ -104,11 +105,11 @@ def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlem
     slide = Slide.objects.get(pk=slide.pk)
     found = next((one for one in of_slide(slide) if one.key == key), None)
     if found is None:
-        raise CannotSettle("The two readings do not differ there.")
+        raise CannotSettle(_("The two readings do not differ there."))
     if label not in dict(found.choices):
-        raise CannotSettle("Choose what counts.")
+        raise CannotSettle(_("Choose what counts."))
     if not reason.strip():
-        raise CannotSettle("Say why it is settled so.")
+        raise CannotSettle(_("Say why it is settled so."))
     settlement = slide.settlements.create(
         image=found.image,
         cell=found.cell,

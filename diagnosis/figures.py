@@ -6,21 +6,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from markdown_it import MarkdownIt
 
 from ml import artifact
 from ml.artifact import CARD, REJECTION
 from ml.card import FIGURES as WORDS
 
-from . import registry
+from . import phrases, registry
 from .models import ModelVersion
+from .words import between, number, percent
 
 # Name in metrics.json → the word for people, and what it means.
 FIGURES = {
-    "accuracy": ("Accuracy", "of all cells labelled rightly"),
-    "sensitivity": ("Sensitivity", "of parasitized cells found"),
-    "specificity": ("Specificity", "of uninfected cells left alone"),
-    "auc": ("AUC", "ranking of parasitized over uninfected"),
+    "accuracy": (gettext_noop("Accuracy"), gettext_noop("of all cells labelled rightly")),
+    "sensitivity": (gettext_noop("Sensitivity"), gettext_noop("of parasitized cells found")),
+    "specificity": (gettext_noop("Specificity"), gettext_noop("of uninfected cells left alone")),
+    "auc": (gettext_noop("AUC"), gettext_noop("ranking of parasitized over uninfected")),
 }
 SETS = ("test", "validation")
 SHARES = {
@@ -32,10 +35,10 @@ SHARES = {
     "rejected",
 }
 PLOTS = {
-    "roc.png": "How sensitivity is paid for with specificity",
-    "reliability.png": "Probabilities against what was true",
-    "confusion.png": "Where it was right and wrong",
-    "curves.png": "How training went, epoch by epoch",
+    "roc.png": gettext_noop("How sensitivity is paid for with specificity"),
+    "reliability.png": gettext_noop("Probabilities against what was true"),
+    "confusion.png": gettext_noop("Where it was right and wrong"),
+    "curves.png": gettext_noop("How training went, epoch by epoch"),
 }
 
 
@@ -92,7 +95,10 @@ def measured(version: ModelVersion) -> tuple[str, dict[str, Any]]:
 def table(columns: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[Value]]]:
     """Name, word and a value for each column, of all figures that any of them has."""
     names = [name for name in WORDS if any(column.get(name) is not None for column in columns)]
-    return [(name, WORDS[name], [value(column, name) for column in columns]) for name in names]
+    return [
+        (name, phrases.shown(WORDS[name]), [value(column, name) for column in columns])
+        for name in names
+    ]
 
 
 def row(version: ModelVersion) -> dict[str, Any]:
@@ -111,12 +117,12 @@ def value(metrics: dict[str, Any], name: str) -> Value:
     if metrics.get(name) is None:
         return Value()
     interval = (metrics.get("intervals") or {}).get(name)
-    between = " to ".join(written(name, end) for end in interval) if interval else ""
-    return Value(written(name, metrics[name]), between)
+    ends = between(*(written(name, end) for end in interval)) if interval else ""
+    return Value(written(name, metrics[name]), ends)
 
 
-def written(name: str, number: float) -> str:
-    return f"{100 * number:.1f} %" if name in SHARES else f"{number:.3f}"
+def written(name: str, figure: float) -> str:
+    return percent(figure) if name in SHARES else number(figure, ".3f")
 
 
 def plot(version: ModelVersion, name: str) -> Path | None:
@@ -132,14 +138,15 @@ def plot(version: ModelVersion, name: str) -> Path | None:
 
 
 def _plots(version: ModelVersion) -> list[tuple[str, str]]:
-    return [(name, words) for name, words in PLOTS.items() if plot(version, name)]
+    return [(name, _(words)) for name, words in PLOTS.items() if plot(version, name)]
 
 
 def _figure(metrics: dict[str, Any], name: str) -> Figure | None:
     if metrics.get(name) is None:
         return None
     low, high = (metrics.get("intervals") or {}).get(name) or (None, None)
-    return Figure(*FIGURES[name], metrics[name], low, high)
+    word, meaning = FIGURES[name]
+    return Figure(_(word), _(meaning), metrics[name], low, high)
 
 
 def _invented(metrics: dict[str, Any]) -> float | None:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from ml.background import Background
 from ml.parasitaemia import (
     BASIS,
@@ -12,7 +15,6 @@ from ml.parasitaemia import (
     NEGATIVE,
     POSITIVE,
     UNCERTAIN,
-    Estimate,
     Parasitaemia,
     cells_needed,
     parasitaemia,
@@ -21,6 +23,7 @@ from ml.parasitaemia import (
 from . import counting
 from .counting import Found
 from .models import ModelVersion, Slide
+from .words import between, number
 
 HYPERPARASITAEMIA = 5.0
 """Percent."""
@@ -60,15 +63,37 @@ class Result:
     @property
     def headline(self) -> str:
         if self.verdict == POSITIVE:
-            word = "Positive" if self.is_confirmed else "Parasites suspected"
-            return f"{word}: parasitaemia {self._percent}" if self.parasitaemia else f"{word}"
+            return self._positive
         if self.verdict == NEGATIVE:
-            return f"Negative in {counted(self.found.counted, 'red cell')}"
+            words = ngettext(
+                "Negative in %(cells)s red cell",
+                "Negative in %(cells)s red cells",
+                self.found.counted,
+            )
+            return words % {"cells": number(self.found.counted)}
         if self.to_look_at:
-            return f"Uncertain: {counted(self.to_look_at, 'cell')} to look at"
+            words = ngettext(
+                "Uncertain: %(cells)s cell to look at",
+                "Uncertain: %(cells)s cells to look at",
+                self.to_look_at,
+            )
+            return words % {"cells": number(self.to_look_at)}
         if needed := cells_needed(self.found.counted):
-            return f"Uncertain: {counted(needed, 'more red cell')} needed"
-        return "Uncertain"
+            words = ngettext(
+                "Uncertain: %(cells)s more red cell needed",
+                "Uncertain: %(cells)s more red cells needed",
+                needed,
+            )
+            return words % {"cells": number(needed)}
+        return _("Uncertain")
+
+    @property
+    def _positive(self) -> str:
+        if self.parasitaemia is None:
+            return _("Positive") if self.is_confirmed else _("Parasites suspected")
+        if self.is_confirmed:
+            return _("Positive: parasitaemia %(percent)s") % {"percent": self._percent}
+        return _("Parasites suspected: parasitaemia %(percent)s") % {"percent": self._percent}
 
     @property
     def lines(self) -> list[str]:
@@ -76,8 +101,10 @@ class Result:
         found = [*self._parasitaemia_lines(), *self._cell_lines()]
         if self.parasitaemia is None and self.found.counted:
             found.append(
-                "The false positives of this model at its thresholds have not been measured, so "
-                "neither a parasitaemia nor a negative result is given."
+                _(
+                    "The false positives of this model at its thresholds have not been measured, "
+                    "so neither a parasitaemia nor a negative result is given."
+                )
             )
         return found
 
@@ -90,39 +117,86 @@ class Result:
         if self.parasitaemia is None:
             return []
         percent, per_ul = self.parasitaemia.percent, self.parasitaemia.per_microlitre
-        how = "as measured" if self.is_measured else "assumed, not measured"
-        lines = [
-            f"Parasitaemia {self._percent} (95 % interval {_range(percent)} %), "
-            f"{whole(per_ul.value)} per µL ({whole(per_ul.low)} to {whole(per_ul.high)}), "
-            f"with {self.basis:,} red cells per µL {how}. It may include gametocytes."
-        ]
-        if percent.value > HYPERPARASITAEMIA:
-            lines.append("More than 5 % is commonly called hyperparasitaemia.")
-        return lines
+        if self.is_measured:
+            sentence = _(
+                "Parasitaemia %(percent)s (95 %% interval %(range)s), %(per_ul)s per µL "
+                "(%(range_per_ul)s), with %(basis)s red cells per µL as measured. "
+                "It may include gametocytes."
+            )
+        else:
+            sentence = _(
+                "Parasitaemia %(percent)s (95 %% interval %(range)s), %(per_ul)s per µL "
+                "(%(range_per_ul)s), with %(basis)s red cells per µL assumed, not measured. "
+                "It may include gametocytes."
+            )
+        numbers = {
+            "percent": self._percent,
+            "range": f"{between(short(percent.low), short(percent.high))} %",
+            "per_ul": whole(per_ul.value),
+            "range_per_ul": between(whole(per_ul.low), whole(per_ul.high)),
+            "basis": number(self.basis),
+        }
+        if percent.value <= HYPERPARASITAEMIA:
+            return [sentence % numbers]
+        much = _("More than %(percent)s is commonly called hyperparasitaemia.")
+        return [sentence % numbers, much % {"percent": f"{short(HYPERPARASITAEMIA)} %"}]
 
     def _cell_lines(self) -> list[str]:
-        found = self.found
-        lines = [
-            f"{found.parasitized:,} of {counted(found.counted, 'red cell')} counted as parasitized"
-            f"{self._explained}."
-        ]
-        if needed := cells_needed(found.counted):
-            lines.append(
-                f"{counted(needed, 'more red cell')} needed for a result: "
-                f"{LEAST_CELLS} are the least. Add fields of the same slide."
-            )
+        lines = [self._counted, *self._needed]
         if self.to_look_at:
-            lines.append(f"{counted(self.to_look_at, 'cell')} a person has to look at.")
-        out = {"cut by an edge": found.edge, "rejected": found.rejected, "removed": found.removed}
-        left_out = ", ".join(f"{number:,} {word}" for word, number in out.items() if number)
-        return [*lines, f"Not counted: {left_out}."] if left_out else lines
+            sentence = ngettext(
+                "%(cells)s cell a person has to look at.",
+                "%(cells)s cells a person has to look at.",
+                self.to_look_at,
+            )
+            lines.append(sentence % {"cells": number(self.to_look_at)})
+        if left_out := ", ".join(self._left_out):
+            lines.append(_("Not counted: %(cells)s.") % {"cells": left_out})
+        return lines
 
     @property
-    def _explained(self) -> str:
-        if self.parasitaemia is None or not self.found.positives:
-            return ""
-        false = self.parasitaemia.expected_false
-        return f"; about {short(false)} of them may be false positives of the model"
+    def _counted(self) -> str:
+        found, numbers = self.found, {"parasitized": number(self.found.parasitized)}
+        numbers["cells"] = number(found.counted)
+        if self.parasitaemia is None or not found.positives:
+            sentence = ngettext(
+                "%(parasitized)s of %(cells)s red cell counted as parasitized.",
+                "%(parasitized)s of %(cells)s red cells counted as parasitized.",
+                found.counted,
+            )
+            return sentence % numbers
+        numbers["false"] = short(self.parasitaemia.expected_false)
+        sentence = ngettext(
+            "%(parasitized)s of %(cells)s red cell counted as parasitized; "
+            "about %(false)s of them may be false positives of the model.",
+            "%(parasitized)s of %(cells)s red cells counted as parasitized; "
+            "about %(false)s of them may be false positives of the model.",
+            found.counted,
+        )
+        return sentence % numbers
+
+    @property
+    def _needed(self) -> list[str]:
+        needed = cells_needed(self.found.counted)
+        if not needed:
+            return []
+        sentence = ngettext(
+            "%(cells)s more red cell needed for a result: %(least)d are the least. "
+            "Add fields of the same slide.",
+            "%(cells)s more red cells needed for a result: %(least)d are the least. "
+            "Add fields of the same slide.",
+            needed,
+        )
+        return [sentence % {"cells": number(needed), "least": LEAST_CELLS}]
+
+    @property
+    def _left_out(self) -> list[str]:
+        found = self.found
+        edge = ngettext("%(cells)s cut by an edge", "%(cells)s cut by an edge", found.edge)
+        rejected = ngettext("%(cells)s rejected", "%(cells)s rejected", found.rejected)
+        removed = ngettext("%(cells)s removed", "%(cells)s removed", found.removed)
+        out = [(edge, found.edge), (rejected, found.rejected), (removed, found.removed)]
+        return [words % {"cells": number(cells)} for words, cells in out if cells]
 
 
 def of_slide(slide: Slide) -> Result | None:
@@ -162,23 +236,15 @@ def background_of(version: ModelVersion) -> Background | None:
         return None
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def short(value: float) -> str:
     """Two digits that say something: 0.034, 1.2, 23."""
     if value <= 0:
         return "0"
     if value >= 10:
-        return f"{value:,.0f}"
-    return f"{value:.2g}" if value >= 0.01 else f"{value:.1g}"
+        return number(value, ".0f")
+    return number(value, ".2g" if value >= 0.01 else ".1g")
 
 
 def whole(value: float) -> str:
     """Per µL, to two digits: what is counted says no more."""
-    return f"{float(f'{value:.2g}'):,.0f}"
-
-
-def _range(estimate: Estimate) -> str:
-    return f"{short(estimate.low)} to {short(estimate.high)}"
+    return number(float(f"{value:.2g}"), ".0f")

@@ -5,6 +5,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from . import access, audit
 from .history import RESULTS, STATUSES
@@ -19,7 +21,7 @@ class ImagesField(forms.FileField):
     """Several files; what is in them is the intake's matter, an empty one too."""
 
     widget = ImagesInput
-    default_error_messages = {"required": "Choose at least one photograph."}
+    default_error_messages = {"required": _("Choose at least one photograph.")}
 
     def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
         files = [file for file in data or [] if file]
@@ -35,12 +37,15 @@ class ImagesForm(forms.Form):
 class SlideForm(forms.ModelForm):
     """A new slide of one of the person's laboratories; most people have one and never choose."""
 
-    stain = forms.ChoiceField(choices=[("", "Not given"), *Stain.choices], required=False)
+    stain = forms.ChoiceField(
+        label=_("Stain"), choices=[("", _("Not given")), *Stain.choices], required=False
+    )
 
     class Meta:
         model = Slide
         fields = ("laboratory", "code", "stain", "note")
-        help_texts = {"note": "What helps to read it. Never a name."}
+        labels = {"laboratory": _("Laboratory"), "code": _("Code"), "note": _("Note")}
+        help_texts = {"note": _("What helps to read it. Never a name.")}
 
     def __init__(self, *args: Any, user: access.Visitor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,7 +76,7 @@ class SlideForm(forms.ModelForm):
                 audit.note(Action.MADE, slide)
                 return slide
         except IntegrityError:
-            self.add_error("code", "A slide with this code exists already.")
+            self.add_error("code", gettext("A slide with this code exists already."))
             return None
 
     def _only_laboratory(self) -> Laboratory | None:
@@ -80,7 +85,8 @@ class SlideForm(forms.ModelForm):
 
 def _exists(slide: Slide) -> str:
     address = reverse("slide", args=[slide.pk])
-    return format_html('Slide <a href="{}">{}</a> exists already.', address, slide.code)
+    link = format_html('<a href="{}">{}</a>', address, slide.code)
+    return format_html(gettext("Slide {link} exists already."), link=link)
 
 
 class BasisForm(forms.ModelForm):
@@ -105,16 +111,19 @@ class ReadingForm(forms.Form):
 
 class SignForm(forms.Form):
     comment = forms.CharField(
+        label=_("Comment"),
         required=False,
         max_length=500,
         widget=forms.Textarea({"rows": 3}),
-        help_text="What a reader should know beside the result. Never a patient's name.",
+        help_text=_("What a reader should know beside the result. Never a patient's name."),
     )
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 class AmendForm(SignForm):
-    reason = forms.CharField(max_length=300, help_text="It stands on the new report.")
+    reason = forms.CharField(
+        label=_("Reason"), max_length=300, help_text=_("It stands on the new report.")
+    )
     field_order = ("reason", "comment")
 
 
@@ -128,11 +137,15 @@ class DateInput(forms.DateInput):
 class HistoryForm(forms.Form):
     """What the history may be narrowed to; what is not understood narrows nothing."""
 
-    q = forms.CharField(label="Code, note or file", required=False, max_length=100)
-    result = forms.ChoiceField(required=False, choices={"": "Any result", **RESULTS})
-    status = forms.ChoiceField(required=False, choices={"": "Any status", **STATUSES})
-    since = forms.DateField(label="From", required=False, widget=DateInput)
-    until = forms.DateField(label="To", required=False, widget=DateInput)
+    q = forms.CharField(label=_("Code, note or file"), required=False, max_length=100)
+    result = forms.ChoiceField(
+        label=_("Result"), required=False, choices={"": _("Any result"), **RESULTS}
+    )
+    status = forms.ChoiceField(
+        label=_("Status"), required=False, choices={"": _("Any status"), **STATUSES}
+    )
+    since = forms.DateField(label=_("From"), required=False, widget=DateInput)
+    until = forms.DateField(label=_("To"), required=False, widget=DateInput)
 
     def narrowed(self) -> dict[str, Any]:
         self.is_valid()
@@ -140,7 +153,9 @@ class HistoryForm(forms.Form):
 
 
 class TokenForm(forms.Form):
-    name = forms.CharField(max_length=60, help_text="Which program or computer it is for.")
+    name = forms.CharField(
+        label=_("Name"), max_length=60, help_text=_("Which program or computer it is for.")
+    )
 
 
 class MailChoiceForm(forms.ModelForm):

@@ -11,11 +11,15 @@ from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from .accounts import invitation_on_the_way
 from .models import Invitation
 
-NO_MAIL = "This site cannot send e-mail: ask your laboratory's administrator for a reset link."
+NO_MAIL = gettext_noop(
+    "This site cannot send e-mail: ask your laboratory's administrator for a reset link."
+)
 
 
 class Invited:
@@ -33,26 +37,26 @@ class Mailed:
 class LoginForm(Invited, allauth_forms.LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["login"].label = "Username or e-mail"
+        self.fields["login"].label = _("Username or e-mail")
         self.fields["login"].widget.attrs |= {"autocomplete": "username", "autocapitalize": "none"}
-        self.fields["remember"].label = "Keep me signed in on this computer"
+        self.fields["remember"].label = _("Keep me signed in on this computer")
 
 
 class SignupForm(Invited, allauth_forms.SignupForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].widget.attrs["autocapitalize"] = "none"
-        self.fields["email"].label = "E-mail (optional)"
+        self.fields["email"].label = _("E-mail (optional)")
 
 
 class ResetPasswordForm(Mailed, allauth_forms.ResetPasswordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["email"].label = "E-mail"
+        self.fields["email"].label = _("E-mail")
 
     def clean(self) -> dict[str, Any] | None:
         if not self.can_send_mail:
-            raise forms.ValidationError(NO_MAIL)
+            raise forms.ValidationError(_(NO_MAIL))
         return super().clean()
 
 
@@ -61,7 +65,7 @@ class AddEmailForm(Mailed, allauth_forms.AddEmailForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["email"].label = "New address"
+        self.fields["email"].label = _("New address")
 
     def clean_email(self) -> str:
         email = super().clean_email()
@@ -72,7 +76,7 @@ class AddEmailForm(Mailed, allauth_forms.AddEmailForm):
     def save(self, request: HttpRequest) -> EmailAddress:
         if self.can_send_mail:
             return super().save(request)
-        messages.success(request, "Your e-mail address is changed.")
+        messages.success(request, _("Your e-mail address is changed."))
         return self._replace()
 
     @transaction.atomic

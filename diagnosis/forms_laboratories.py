@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from .models import Invitation, Laboratory, Membership, Role
 
@@ -11,13 +12,14 @@ class LaboratoryForm(forms.ModelForm):
     class Meta:
         model = Laboratory
         fields = ["name"]
+        labels = {"name": _("Name")}
 
 
 class InvitationForm(forms.ModelForm):
     class Meta:
         model = Invitation
         fields = ["role", "note"]
-        labels = {"note": "Whom it is for (optional)"}
+        labels = {"role": _("Role"), "note": _("Whom it is for (optional)")}
         help_texts = {"note": ""}
 
 
@@ -27,7 +29,9 @@ class RoleForm(forms.Form):
 
 class HandOverForm(forms.Form):
     heir = forms.ModelChoiceField(
-        Membership.objects.none(), label="New administrator", empty_label="Choose a member"
+        Membership.objects.none(),
+        label=_("New administrator"),
+        empty_label=_("Choose a member"),
     )
 
     def __init__(self, *args: Any, giver: Membership, **kwargs: Any) -> None:

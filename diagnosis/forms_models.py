@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
@@ -14,12 +15,14 @@ MIDDLE = 100 * LABEL_THRESHOLD
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
-        max_length=300, label="Reason", help_text="It stays on the model's page with your name."
+        max_length=300,
+        label=_("Reason"),
+        help_text=_("It stays on the model's page with your name."),
     )
 
 
 class ActivationForm(ReasonForm):
-    elsewhere = forms.BooleanField(label="The folder is on every worker: I have made sure.")
+    elsewhere = forms.BooleanField(label=_("The folder is on every worker: I have made sure."))
 
     def __init__(self, *args: Any, version: ModelVersion, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,8 +34,8 @@ class ActivationForm(ReasonForm):
 class ThresholdsForm(ReasonForm):
     """In percent, as pages show probabilities; as strict as ml.decisions.Thresholds."""
 
-    low = forms.FloatField(label="Uninfected below (%)", min_value=0, max_value=MIDDLE)
-    high = forms.FloatField(label="Parasitized from (%)", min_value=MIDDLE, max_value=100)
+    low = forms.FloatField(label=_("Uninfected below (%)"), min_value=0, max_value=MIDDLE)
+    high = forms.FloatField(label=_("Parasitized from (%)"), min_value=MIDDLE, max_value=100)
     field_order = ("low", "high", "reason")
 
     def thresholds(self) -> Thresholds:

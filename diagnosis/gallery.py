@@ -8,6 +8,8 @@ from uuid import UUID
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Min, Q, QuerySet, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from . import access, again, counting, finding, reviews, verdict
 from .models import (
@@ -38,9 +40,18 @@ STATUSES = {
     "failed": Q(state=State.FAILED),
     "pending": Q(state__in=PENDING_STATES),
 }
-WORDS = {name: name.capitalize() for name in STATUSES}
-WORDS |= {"failed": "Not read", "pending": "Waiting"}
-ORDERS = {"suspicious": "Most suspicious first", "upload": "As uploaded"}
+WORDS = {
+    "parasitized": gettext_lazy("Parasitized"),
+    "uncertain": gettext_lazy("Uncertain"),
+    "uninfected": gettext_lazy("Uninfected"),
+    "rejected": gettext_lazy("Rejected"),
+    "failed": gettext_lazy("Not read"),
+    "pending": gettext_lazy("Waiting"),
+}
+ORDERS = {
+    "suspicious": gettext_lazy("Most suspicious first"),
+    "upload": gettext_lazy("As uploaded"),
+}
 # How long something has been waiting → how often the page asks. The last one is worth a word.
 PACES = ((timedelta(seconds=20), "500ms"), (timedelta(minutes=1), "2s"), (timedelta.max, "10s"))
 
@@ -134,10 +145,10 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
         "result": result,
         "here": here,
         "look_at": _look_at(result, slide, here),
-        "chips": [("", "All", tally.total), *_chips(tally)],
-        "research_use": verdict.RESEARCH_USE,
-        "trained_on": verdict.TRAINED_ON,
-        "no_parasitaemia": verdict.NO_PARASITAEMIA,
+        "chips": [("", _("All"), tally.total), *_chips(tally)],
+        "research_use": _(verdict.RESEARCH_USE),
+        "trained_on": _(verdict.TRAINED_ON),
+        "no_parasitaemia": _(verdict.NO_PARASITAEMIA),
     }
 
 
@@ -165,7 +176,7 @@ def _fingerprint(tally: verdict.Tally, every: str) -> str:
 
 
 def _chips(tally: verdict.Tally) -> list[tuple[str, str, int]]:
-    return [(name, WORDS[name], getattr(tally, name)) for name in STATUSES]
+    return [(name, str(WORDS[name]), getattr(tally, name)) for name in STATUSES]
 
 
 def _grid(page: Page) -> str:

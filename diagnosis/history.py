@@ -4,20 +4,25 @@ from datetime import date, datetime, time, timedelta
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from .models import Finding, Slide, SmearImage
 
 RESULTS = {
-    "positive": "Positive in fields",
-    "negative": "Negative in fields",
-    "parasitized": "Parasitized cells",
-    "uncertain": "Uncertain cells",
-    "uninfected": "Only uninfected cells",
-    "rejected": "Rejected images",
+    "positive": gettext_lazy("Positive in fields"),
+    "negative": gettext_lazy("Negative in fields"),
+    "parasitized": gettext_lazy("Parasitized cells"),
+    "uncertain": gettext_lazy("Uncertain cells"),
+    "uninfected": gettext_lazy("Only uninfected cells"),
+    "rejected": gettext_lazy("Rejected images"),
 }
 EARLIEST, LATEST = date(1900, 1, 1), date(9000, 1, 1)
 """Outside of these a moment cannot be reckoned in every zone, and there are no slides."""
-STATUSES = {"reading": "Being read", "done": "All read", "failed": "Some not read"}
+STATUSES = {
+    "reading": gettext_lazy("Being read"),
+    "done": gettext_lazy("All read"),
+    "failed": gettext_lazy("Some not read"),
+}
 
 
 _SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN)

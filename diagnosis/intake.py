@@ -15,12 +15,14 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ml import sandbox
 from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
-from . import audit, current, registry, tasks, verdict
+from . import audit, current, phrases, registry, tasks, verdict
 from .counting import Found
 from .models import (
     READ_STATES,
@@ -87,7 +89,7 @@ class Upload:
             decoded = sandbox.decode(file.read(MAX_BYTES + 1))
             return self._keep(name, decoded)
         except UnreadableImage as refusal:
-            return Receipt(name, refusal=str(refusal), code=refusal.code)
+            return Receipt(name, refusal=phrases.shown(str(refusal)), code=refusal.code)
 
     def _keep(self, name: str, decoded: sandbox.Decoded) -> Receipt:
         twin = (
@@ -186,8 +188,12 @@ class Upload:
         slides = sorted({row.slide.code for row in self.elsewhere[receipt.image.sha256]})
         if not slides:
             return receipt
-        word = "slide" if len(slides) == 1 else "slides"
-        note = f"The same picture is also on {word} {', '.join(slides)}."
+        note = ngettext(
+            "The same picture is also on slide %(slides)s.",
+            "The same picture is also on slides %(slides)s.",
+            len(slides),
+        )
+        note %= {"slides": ", ".join(slides)}
         return replace(receipt, note=note, code="on-another-slide")
 
 
@@ -216,7 +222,7 @@ def _decide(said: Prediction | Cell, row: Prediction) -> None:
 
 
 def _repeated(receipt: Receipt) -> Receipt:
-    return replace(receipt, code="on-this-slide", note="Already on this slide: it counts once.")
+    return replace(receipt, code="on-this-slide", note=_("Already on this slide: it counts once."))
 
 
 def _store(image: SmearImage, png: bytes) -> None:
@@ -230,7 +236,7 @@ def _store(image: SmearImage, png: bytes) -> None:
         with suppress(Exception):  # nor deleted, then
             image.file.storage.delete(name)
         raise UnreadableImage(
-            "not-stored", "There was no room to store it: tell whoever runs this site."
+            "not-stored", _("There was no room to store it: tell whoever runs this site.")
         ) from None
 
 

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.files.storage import default_storage
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 HOUR = 3600
 MEASURED_EVERY = 300
@@ -41,18 +43,31 @@ def _check_rate(number: int, seconds_left: int) -> None:
     """In each hour by the clock, by all processes together."""
     if number > settings.UPLOADS_PER_HOUR:
         raise TooMuch(
-            f"More than {settings.UPLOADS_PER_HOUR} files in an hour are too many for this site: "
-            f"send the others in {seconds_left // 60 + 1} minutes.",
+            _too_many(seconds_left // 60 + 1),
             429,
         )
+
+
+def _too_many(minutes: int) -> str:
+    sentence = ngettext(
+        "More than %(most)d files in an hour are too many for this site: "
+        "send the others in %(minutes)d minutes.",
+        "More than %(most)d files in an hour are too many for this site: "
+        "send the others in %(minutes)d minutes.",
+        minutes,
+    )
+    return sentence % {"most": settings.UPLOADS_PER_HOUR, "minutes": minutes}
 
 
 def _check_quota(size: int) -> None:
     quota = settings.STORAGE_QUOTA_GB
     if quota and size > quota * GB:
         raise TooMuch(
-            f"Your laboratory has filled its {quota} GB of storage: "
-            "ask whoever runs this site for more. Nothing that is stored is lost.",
+            _(
+                "Your laboratory has filled its %(quota)d GB of storage: "
+                "ask whoever runs this site for more. Nothing that is stored is lost."
+            )
+            % {"quota": quota},
             507,
         )
 
@@ -79,7 +94,7 @@ def _sizes(laboratory_id: UUID) -> Iterator[int]:
         found = default_storage.bucket.objects.filter(Prefix=f"{laboratory_id}/")  # type: ignore[attr-defined]
         yield from (item.size for item in found)
         return
-    for folder, _, names in os.walk(Path(settings.MEDIA_ROOT) / str(laboratory_id)):
+    for folder, _folders, names in os.walk(Path(settings.MEDIA_ROOT) / str(laboratory_id)):
         for name in names:
             try:
                 yield os.stat(os.path.join(folder, name)).st_size

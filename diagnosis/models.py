@@ -42,10 +42,14 @@ from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Concat, Lower
 from django.utils import timezone
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from ml import parasitaemia
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 from ml.parasitaemia import BASIS, POSSIBLE_BASIS
+
+from .words import percent
 
 INVITATION_DAYS = 14
 
@@ -70,10 +74,10 @@ class Laboratory(models.Model):
 
 
 class Role(models.TextChoices):
-    TECHNICIAN = "technician", "Technician"
-    CLINICIAN = "clinician", "Clinician"
-    REVIEWER = "reviewer", "Reviewer"
-    ADMINISTRATOR = "administrator", "Administrator"
+    TECHNICIAN = "technician", _("Technician")
+    CLINICIAN = "clinician", _("Clinician")
+    REVIEWER = "reviewer", _("Reviewer")
+    ADMINISTRATOR = "administrator", _("Administrator")
 
 
 class Membership(models.Model):
@@ -122,27 +126,27 @@ class Invitation(models.Model):
 
 
 class Stain(models.TextChoices):
-    GIEMSA = "giemsa", "Giemsa"
-    FIELD = "field", "Field"
-    LEISHMAN = "leishman", "Leishman"
-    WRIGHT = "wright", "Wright"
-    OTHER = "other", "Other"
+    GIEMSA = "giemsa", _("Giemsa")
+    FIELD = "field", pgettext_lazy("stain", "Field")
+    LEISHMAN = "leishman", _("Leishman")
+    WRIGHT = "wright", _("Wright")
+    OTHER = "other", _("Other")
 
 
 class Finding(models.TextChoices):
     """The verdict on the fields of a slide; empty without fields."""
 
-    POSITIVE = parasitaemia.POSITIVE, "Positive"
-    NEGATIVE = parasitaemia.NEGATIVE, "Negative"
-    UNCERTAIN = parasitaemia.UNCERTAIN, "Uncertain"
+    POSITIVE = parasitaemia.POSITIVE, _("Positive")
+    NEGATIVE = parasitaemia.NEGATIVE, _("Negative")
+    UNCERTAIN = parasitaemia.UNCERTAIN, _("Uncertain")
 
 
 class Conclusion(models.TextChoices):
     """What a person says of a whole slide."""
 
-    POSITIVE = "positive", "Positive"
-    NEGATIVE = "negative", "Negative"
-    CANNOT_TELL = "cannot-tell", "Cannot tell"
+    POSITIVE = "positive", _("Positive")
+    NEGATIVE = "negative", _("Negative")
+    CANNOT_TELL = "cannot-tell", _("Cannot tell")
 
 
 class Slide(models.Model):
@@ -155,10 +159,10 @@ class Slide(models.Model):
         validators=[
             RegexValidator(
                 r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
-                "Use letters, digits and . _ / - only, without spaces: a code, not a name.",
+                _("Use letters, digits and . _ / - only, without spaces: a code, not a name."),
             )
         ],
-        help_text="The code on the glass. Never a patient's name.",
+        help_text=_("The code on the glass. Never a patient's name."),
     )
     stain = models.CharField(max_length=20, choices=Stain, blank=True)
     note = models.CharField(max_length=300, blank=True)
@@ -177,7 +181,7 @@ class Slide(models.Model):
     failed = models.PositiveIntegerField(default=0, editable=False)
     pending = models.PositiveIntegerField(default=0, editable=False)
     red_cells_per_microlitre = models.PositiveIntegerField(
-        "red cells per µL",
+        _("red cells per µL"),
         null=True,
         blank=True,
         validators=[MinValueValidator(POSSIBLE_BASIS[0]), MaxValueValidator(POSSIBLE_BASIS[1])],
@@ -293,8 +297,8 @@ class Slide(models.Model):
 
 
 class Kind(models.TextChoices):
-    CELL = "cell", "Cell"
-    FIELD = "field", "Field"
+    CELL = "cell", _("Cell")
+    FIELD = "field", _("Field")
 
 
 def image_path(image: "SmearImage", filename: str) -> str:
@@ -397,8 +401,10 @@ class Activation(Deed):
     )
 
     def __str__(self) -> str:
-        instead = f" in place of {self.replaced}" if self.replaced else ""
-        return f"{self.version} became active{instead}."
+        names = {"version": self.version, "replaced": self.replaced}
+        if self.replaced:
+            return gettext("%(version)s became active in place of %(replaced)s.") % names
+        return gettext("%(version)s became active.") % names
 
 
 class Band(Deed):
@@ -424,9 +430,11 @@ class Band(Deed):
 
     def __str__(self) -> str:
         if self.thresholds is None:
-            return f"{self.version} is uncertain by its own thresholds again."
-        low, high = 100 * self.thresholds.low, 100 * self.thresholds.high
-        return f"{self.version} is uncertain from {low:.1f} % up to {high:.1f} %."
+            sentence = gettext("%(version)s is uncertain by its own thresholds again.")
+            return sentence % {"version": self.version}
+        ends = {"low": percent(self.thresholds.low), "high": percent(self.thresholds.high)}
+        sentence = gettext("%(version)s is uncertain from %(low)s up to %(high)s.")
+        return sentence % {"version": self.version, **ends}
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -437,11 +445,11 @@ class Band(Deed):
 
 
 class State(models.TextChoices):
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    REJECTED = "rejected", "Rejected"
-    FAILED = "failed", "Failed"
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    REJECTED = "rejected", _("Rejected")
+    FAILED = "failed", _("Failed")
 
 
 PENDING_STATES = (State.QUEUED, State.RUNNING)
@@ -450,15 +458,15 @@ READ_STATES = (State.DONE, State.REJECTED)
 
 
 class Label(models.TextChoices):
-    PARASITIZED = "parasitized", "Parasitized"
-    UNINFECTED = "uninfected", "Uninfected"
+    PARASITIZED = "parasitized", _("Parasitized")
+    UNINFECTED = "uninfected", _("Uninfected")
 
 
 class Decision(models.TextChoices):
-    PARASITIZED = "parasitized", "Parasitized"
-    UNINFECTED = "uninfected", "Uninfected"
-    UNCERTAIN = "uncertain", "Uncertain"
-    REJECTED = "rejected", "Rejected"
+    PARASITIZED = "parasitized", _("Parasitized")
+    UNINFECTED = "uninfected", _("Uninfected")
+    UNCERTAIN = "uncertain", _("Uncertain")
+    REJECTED = "rejected", _("Rejected")
 
 
 class Prediction(models.Model):
@@ -614,10 +622,10 @@ class Cell(models.Model):
 
 
 class CellOpinion(models.TextChoices):
-    PARASITIZED = "parasitized", "Parasitized"
-    UNINFECTED = "uninfected", "Uninfected"
-    CANNOT_TELL = "cannot-tell", "Cannot tell"
-    NO_CELL = "no-cell", "Not a cell"
+    PARASITIZED = "parasitized", _("Parasitized")
+    UNINFECTED = "uninfected", _("Uninfected")
+    CANNOT_TELL = "cannot-tell", _("Cannot tell")
+    NO_CELL = "no-cell", _("Not a cell")
 
 
 class Said(models.Model):
@@ -659,9 +667,9 @@ class CellReview(Said):
 
 
 class Opinion(models.TextChoices):
-    PARASITIZED = "parasitized", "Parasitized"
-    UNINFECTED = "uninfected", "Uninfected"
-    CANNOT_TELL = "cannot-tell", "Cannot tell"
+    PARASITIZED = "parasitized", _("Parasitized")
+    UNINFECTED = "uninfected", _("Uninfected")
+    CANNOT_TELL = "cannot-tell", _("Cannot tell")
 
 
 class Review(Said):
@@ -689,8 +697,8 @@ class Review(Said):
 
 
 class Place(models.IntegerChoices):
-    FIRST = 1, "First reader"
-    SECOND = 2, "Second reader"
+    FIRST = 1, _("First reader")
+    SECOND = 2, _("Second reader")
 
 
 class SlideReading(models.Model):
@@ -780,19 +788,19 @@ class Report(models.Model):
 
 
 class Action(models.TextChoices):
-    SAW = "saw", "Saw"
-    MADE = "made", "Made"
-    UPLOADED = "uploaded", "Uploaded to"
-    REVIEWED = "reviewed", "Reviewed"
-    CHANGED = "changed", "Changed"
-    SETTLED = "settled", "Settled"
-    READ_AGAIN = "read-again", "Had read again"
-    SIGNED = "signed", "Signed"
-    AMENDED = "amended", "Amended"
-    EXPORTED = "exported", "Exported"
-    DELETED = "deleted", "Deleted"
-    RESTORED = "restored", "Restored"
-    PURGED = "purged", "Purged"
+    SAW = "saw", pgettext_lazy("somebody", "Saw")
+    MADE = "made", pgettext_lazy("somebody", "Made")
+    UPLOADED = "uploaded", pgettext_lazy("somebody", "Uploaded to")
+    REVIEWED = "reviewed", pgettext_lazy("somebody", "Reviewed")
+    CHANGED = "changed", pgettext_lazy("somebody", "Changed")
+    SETTLED = "settled", pgettext_lazy("somebody", "Settled")
+    READ_AGAIN = "read-again", pgettext_lazy("somebody", "Had read again")
+    SIGNED = "signed", pgettext_lazy("somebody", "Signed")
+    AMENDED = "amended", pgettext_lazy("somebody", "Amended")
+    EXPORTED = "exported", pgettext_lazy("somebody", "Exported")
+    DELETED = "deleted", pgettext_lazy("somebody", "Deleted")
+    RESTORED = "restored", pgettext_lazy("somebody", "Restored")
+    PURGED = "purged", pgettext_lazy("somebody", "Purged")
 
 
 class Event(models.Model):
@@ -834,8 +842,8 @@ class Event(models.Model):
 
 
 class News(models.TextChoices):
-    CRITICAL = "critical", "Parasites are suspected on a slide"
-    UPLOADED = "uploaded", "A long upload of yours is read"
+    CRITICAL = "critical", _("Parasites are suspected on a slide")
+    UPLOADED = "uploaded", _("A long upload of yours is read")
 
 
 class Notice(models.Model):
@@ -875,9 +883,9 @@ class MailChoice(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="mail_choice"
     )
     critical = models.BooleanField(
-        "When parasites are suspected on a slide of my laboratory", default=False
+        _("When parasites are suspected on a slide of my laboratory"), default=False
     )
-    uploaded = models.BooleanField("When a long upload of mine is read", default=False)
+    uploaded = models.BooleanField(_("When a long upload of mine is read"), default=False)
     claimed_at = models.DateTimeField(
         null=True, editable=False, help_text="By a worker that is sending."
     )

@@ -35,6 +35,7 @@ from .sheet import (
     small_enough,
 )
 from .signing import Change
+from .words import english
 
 LINE, ACCENT = "#d9d4e2", "#583a99"
 TONES = {
@@ -49,6 +50,7 @@ SMALL = Style(REGULAR, 8, INK)
 MOST_NOTES, MOST_NAMES, MOST_LINES, ABOUT_LINES = 8, 6, 7, 3
 
 
+@english()
 def of(
     content: dict[str, Any],
     report: Report | None,

@@ -12,6 +12,8 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from . import audit, carrying, current, disputes
 from .models import (
@@ -26,15 +28,19 @@ from .models import (
     SmearImage,
 )
 
-CLOSED = "Your reading of this slide is closed, so it stays as it is."
-BOTH_CLOSED = (
+CLOSED = gettext_noop("Your reading of this slide is closed, so it stays as it is.")
+BOTH_CLOSED = gettext_noop(
     "Both readings of this slide are closed. Where they differ it is settled, with a reason."
 )
-TAKEN = "Two people read this slide already."
-BEING_READ = "Images of this slide are still being read. Close your reading once all are read."
-NO_CONCLUSION = "Say what you conclude of the whole slide: positive, negative or cannot tell."
-READ = "This slide waits for no second reading."
-NO_REASON = "Say why one reading is enough."
+TAKEN = gettext_noop("Two people read this slide already.")
+BEING_READ = gettext_noop(
+    "Images of this slide are still being read. Close your reading once all are read."
+)
+NO_CONCLUSION = gettext_noop(
+    "Say what you conclude of the whole slide: positive, negative or cannot tell."
+)
+READ = gettext_noop("This slide waits for no second reading.")
+NO_REASON = gettext_noop("Say why one reading is enough.")
 
 
 class NotNow(ValueError):
@@ -52,10 +58,10 @@ def take_part(slide_id: UUID, user: User, image: SmearImage | None = None) -> Sl
     if slide.readings_closed_at:
         if image and image.created_at > slide.readings_closed_at:
             return None
-        raise NotNow(BOTH_CLOSED)
+        raise NotNow(_(BOTH_CLOSED))
     mine = of(slide, user)
     if mine and mine.closed_at:
-        raise NotNow(CLOSED)
+        raise NotNow(_(CLOSED))
     return mine or _open(slide, user)
 
 
@@ -68,10 +74,10 @@ def hindrance(slide: Slide, known: Collection[SlideReading], user: User) -> str:
     if not slide.is_read_twice:
         return ""
     if slide.readings_closed_at:
-        return BOTH_CLOSED
+        return _(BOTH_CLOSED)
     if mine := [one for one in known if one.reader_id == user.pk]:
-        return CLOSED if mine[0].closed_at else ""
-    return TAKEN if len(known) == len(Place) else ""
+        return _(CLOSED) if mine[0].closed_at else ""
+    return _(TAKEN) if len(known) == len(Place) else ""
 
 
 def silence(slide: Slide, user: User, image: SmearImage | None = None) -> str:
@@ -114,11 +120,11 @@ def conclude(
 def let_one_do(slide: Slide, by: User, reason: str) -> None:
     """No second reading after all: what was said counts, and nobody is blind. Raises NotNow."""
     if not reason.strip():
-        raise NotNow(NO_REASON)
+        raise NotNow(_(NO_REASON))
     current.lock([slide.pk])
     slide = Slide.objects.get(pk=slide.pk)
     if slide.counts_opinions:
-        raise NotNow(READ)
+        raise NotNow(_(READ))
     slide.is_read_twice = False
     slide.single_reading = f"{by.get_username()}: {reason.strip()}"
     slide.save(update_fields=["is_read_twice", "single_reading"])
@@ -132,7 +138,7 @@ def _open(slide: Slide, user: User) -> SlideReading:
     order = sorted(Place, reverse=role == Role.REVIEWER)
     free = [place for place in order if place not in taken]
     if not free:
-        raise NotNow(TAKEN)
+        raise NotNow(_(TAKEN))
     return _new(slide, user, free[0])
 
 
@@ -144,9 +150,9 @@ def _new(slide: Slide, user: User, place: int | None) -> SlideReading:
 
 def _close(slide: Slide, reading: SlideReading) -> None:
     if slide.pending:
-        raise NotNow(BEING_READ)
+        raise NotNow(_(BEING_READ))
     if reading.conclusion not in Conclusion.values:
-        raise NotNow(NO_CONCLUSION)
+        raise NotNow(_(NO_CONCLUSION))
     reading.closed_at = timezone.now()
 
 

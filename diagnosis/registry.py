@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from ml import artifact
 from ml.artifact import ArtifactError
@@ -31,8 +32,10 @@ def active_model() -> ModelVersion:
     version = ModelVersion.objects.filter(is_active=True).first()
     if version is None:
         raise NoModel(
-            "No model is active on this installation, so images cannot be read yet: "
-            "its operator has to register one."
+            _(
+                "No model is active on this installation, so images cannot be read yet: "
+                "its operator has to register one."
+            )
         )
     return version
 
@@ -56,7 +59,7 @@ def register(path: Path | str, activate: bool = False, reason: str = "") -> Mode
     """Make an artifact known, or note that it has moved. Raises ml.artifact.ArtifactError."""
     folder = Path(path).resolve()
     manifest = artifact.read_manifest(folder)
-    version, _ = ModelVersion.objects.update_or_create(
+    version, _is_new = ModelVersion.objects.update_or_create(
         fingerprint=manifest.fingerprint,
         defaults={
             "name": manifest.name,

@@ -14,6 +14,7 @@ from . import access, cells, counting, reviews
 from .counting import Found
 from .models import Cell, CellReview, Prediction, Review, Slide
 from .verdict import RESEARCH_USE, TRAINED_ON, outcome
+from .words import english
 
 Response = TypeVar("Response", bound=HttpResponseBase)
 CELLS = {"red cells": "counted"} | {
@@ -127,6 +128,7 @@ def _cell_row(slide: Slide, cell: Cell) -> Sequence[str]:
     )
 
 
+@english()
 def _words(review: Review | CellReview) -> str:
     who = review.reviewer.get_username() if review.reviewer else "a former member"
     note = f" ({review.comment})" if review.comment else ""

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from . import access, audit, blindness, current, opinions, readings, verdict
 from .models import READ_STATES, Action, Kind, Prediction, Review, SmearImage
@@ -77,9 +78,10 @@ def _prediction(image: SmearImage, seen: int | None) -> Prediction:
     prediction = read.filter(pk=seen).first() if seen else None
     prediction = prediction or read.filter(is_current=True).first()
     if prediction and prediction.kind == Kind.FIELD:
-        raise NothingToReview(f"{image.name} is a whole field: its cells are reviewed one by one.")
+        sentence = _("%(image)s is a whole field: its cells are reviewed one by one.")
+        raise NothingToReview(sentence % {"image": image.name})
     if prediction is None:
-        raise NothingToReview(f"{image.name} was not read yet.")
+        raise NothingToReview(_("%(image)s was not read yet.") % {"image": image.name})
     return prediction
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from . import audit
 from .models import Action, Invitation, Laboratory, Membership, Role
@@ -20,23 +22,26 @@ class RosterError(ValueError):
     """A change that cannot be made; the text is a sentence for people."""
 
 
-LAST_ADMINISTRATOR = "A laboratory needs an administrator: hand it over to another member first."
-NO_LONGER_A_MEMBER = "This person is no longer a member."
-INVITATION_IS_OVER = "This invitation has been used, taken back or is too old."
+LAST_ADMINISTRATOR = gettext_noop(
+    "A laboratory needs an administrator: hand it over to another member first."
+)
+NO_LONGER_A_MEMBER = gettext_noop("This person is no longer a member.")
+INVITATION_IS_OVER = gettext_noop("This invitation has been used, taken back or is too old.")
 
 
 @contextmanager
 def _held(laboratory: Laboratory) -> Iterator[None]:
     with transaction.atomic():
         if not Laboratory.objects.select_for_update().filter(pk=laboratory.pk).first():
-            raise RosterError("This laboratory no longer exists.")
+            raise RosterError(_("This laboratory no longer exists."))
         yield
 
 
 @transaction.atomic
 def open_laboratory(user: User, name: str = "") -> Laboratory:
     """A laboratory of one's own, with oneself as its administrator."""
-    laboratory = Laboratory.objects.create(name=name or f"{user.get_username()[:100]}'s laboratory")
+    own = _("%(person)s's laboratory") % {"person": user.get_username()[:100]}
+    laboratory = Laboratory.objects.create(name=name or own)
     Membership.objects.create(laboratory=laboratory, user=user, role=Role.ADMINISTRATOR)
     audit.note(Action.MADE, laboratory)
     return laboratory
@@ -69,7 +74,7 @@ def accept(invitation: Invitation, user: User) -> Membership:
             pk=invitation.pk, accepted_by=None, expires_at__gt=timezone.now()
         ).update(accepted_by=user)
         if not taken:
-            raise RosterError(INVITATION_IS_OVER)
+            raise RosterError(_(INVITATION_IS_OVER))
         member = invitation.laboratory.memberships.create(user=user, role=invitation.role)
         audit.note(Action.MADE, member, role=(None, member.role))
         return member
@@ -81,7 +86,7 @@ def change_role(membership: Membership, role: str) -> None:
             _step_down(membership)
         before = Membership.objects.filter(pk=membership.pk).first()
         if before is None:
-            raise RosterError(NO_LONGER_A_MEMBER)
+            raise RosterError(_(NO_LONGER_A_MEMBER))
         Membership.objects.filter(pk=membership.pk).update(role=role)
         audit.note(Action.CHANGED, membership, role=(before.role, role))
 
@@ -123,7 +128,7 @@ def is_last_administrator(membership: Membership) -> bool:
 def _step_down(membership: Membership) -> None:
     """What must hold before a membership loses its rights, and what goes with them."""
     if is_last_administrator(membership):
-        raise RosterError(LAST_ADMINISTRATOR)
+        raise RosterError(_(LAST_ADMINISTRATOR))
     # Whoever made a link still knows it: it must not be a way back in.
     Invitation.objects.filter(
         laboratory=membership.laboratory_id, invited_by=membership.user_id, accepted_by=None

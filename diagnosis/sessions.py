@@ -13,6 +13,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from . import access
 from .views.guard import wants_json
@@ -21,7 +23,7 @@ Answer = Callable[[HttpRequest], HttpResponseBase]
 BEGUN, SEEN = "begun", "seen"
 NOTED_EVERY = 60
 """Seconds: a write for each request would be too much."""
-ASKED = "This site asks you for a second factor: turn it on to go on."
+ASKED = gettext_noop("This site asks you for a second factor: turn it on to go on.")
 
 
 @receiver(user_logged_in)
@@ -72,8 +74,8 @@ class SecondFactor:
         if request.headers.get("HX-Request"):
             return HttpResponse(status=403, headers={"HX-Redirect": address})
         if wants_json(request):
-            return JsonResponse({"error": ASKED}, status=403)
-        messages.info(request, ASKED)
+            return JsonResponse({"error": _(ASKED)}, status=403)
+        messages.info(request, _(ASKED))
         return redirect(address)
 
 

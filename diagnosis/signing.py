@@ -12,28 +12,36 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from . import audit, summary, verdict
 from .current import lock
 from .models import PENDING_STATES, Action, Report, Slide
 
-SIGNED_ALREADY = "This slide is signed already. To change its report, amend it with a reason."
-NOT_SIGNED = "This slide is not signed yet. Sign it first; then it can be amended."
-DELETED = "This slide was deleted: nothing of it can be signed."
-BEING_READ = "Images of this slide are still being read. It can be signed once all are read."
-NOTHING_READ = "Nothing of this slide could be read, so there is no result to sign."
-BEING_READ_TWICE = "The two readings of this slide are not both closed yet."
-NO_REASON = "Say why the report is amended."
-NOT_SEEN = "This slide or its report changed since you opened the page. Look again, then sign."
+SIGNED_ALREADY = gettext_noop(
+    "This slide is signed already. To change its report, amend it with a reason."
+)
+NOT_SIGNED = gettext_noop("This slide is not signed yet. Sign it first; then it can be amended.")
+DELETED = gettext_noop("This slide was deleted: nothing of it can be signed.")
+BEING_READ = gettext_noop(
+    "Images of this slide are still being read. It can be signed once all are read."
+)
+NOTHING_READ = gettext_noop("Nothing of this slide could be read, so there is no result to sign.")
+BEING_READ_TWICE = gettext_noop("The two readings of this slide are not both closed yet.")
+NO_REASON = gettext_noop("Say why the report is amended.")
+NOT_SEEN = gettext_noop(
+    "This slide or its report changed since you opened the page. Look again, then sign."
+)
 PARTS = {
-    "images": "images",
-    "crops": "chosen cells",
-    "counts": "red cells of fields",
-    "parasitaemia": "parasitaemia",
-    "finding": "finding",
-    "conclusion": "conclusion",
-    "readings": "readings",
-    "models": "model",
+    "images": gettext_noop("images"),
+    "crops": gettext_noop("chosen cells"),
+    "counts": gettext_noop("red cells of fields"),
+    "parasitaemia": gettext_noop("parasitaemia"),
+    "finding": gettext_noop("finding"),
+    "conclusion": gettext_noop("conclusion"),
+    "readings": gettext_noop("readings"),
+    "models": gettext_noop("model"),
 }
 """Of a summary, with their names. The others change with the site's wording, or who is a member."""
 
@@ -77,7 +85,7 @@ def sign(slide: Slide, by: User, comment: str = "", seen: str = "") -> Report:
 def amend(slide: Slide, by: User, reason: str, comment: str = "", seen: str = "") -> Report:
     """A further report, which counts in place of the former. Raises CannotSign."""
     if not reason:
-        raise CannotSign(NO_REASON)
+        raise CannotSign(_(NO_REASON))
     return _write(slide, by, comment, reason, seen)
 
 
@@ -88,7 +96,7 @@ def current(slide: Slide) -> Report | None:
 def change(report: Report, slide: Slide) -> Change | None:
     signed, now = report.content, summary.of_slide(slide)
     parts = [
-        word for name, word in PARTS.items() if (signed.get(name) or None) != (now[name] or None)
+        _(word) for name, word in PARTS.items() if (signed.get(name) or None) != (now[name] or None)
     ]
     return Change(signed["headline"], now["headline"], parts) if parts else None
 
@@ -111,28 +119,32 @@ def standing(slide: Slide) -> Standing:
 def hindrance(slide: Slide) -> str:
     """Why it cannot be signed or amended now; empty where it can."""
     if slide.deleted_at:
-        return DELETED
+        return _(DELETED)
     if slide.predictions.filter(state__in=PENDING_STATES).exists():
-        return BEING_READ
+        return _(BEING_READ)
     if not slide.counts_opinions:
-        return BEING_READ_TWICE
+        return _(BEING_READ_TWICE)
     if slide.is_read_twice and slide.disputed:
         return _to_settle(slide.disputed)
-    return "" if verdict.tally(slide).is_readable else NOTHING_READ
+    return "" if verdict.tally(slide).is_readable else _(NOTHING_READ)
 
 
 def _to_settle(number: int) -> str:
-    points = "1 point" if number == 1 else f"{number} points"
-    return f"The two readings differ in {points}: settle them first."
+    sentence = ngettext(
+        "The two readings differ in %(count)d point: settle them first.",
+        "The two readings differ in %(count)d points: settle them first.",
+        number,
+    )
+    return sentence % {"count": number}
 
 
 def check(slide: Slide, to_amend: bool) -> Report | None:
     """The report that it has. Raises CannotSign."""
     report = current(slide)
     if to_amend and report is None:
-        raise CannotSign(NOT_SIGNED)
+        raise CannotSign(_(NOT_SIGNED))
     if report and not to_amend:
-        raise CannotSign(SIGNED_ALREADY)
+        raise CannotSign(_(SIGNED_ALREADY))
     if reason := hindrance(slide):
         raise CannotSign(reason)
     return report
@@ -151,7 +163,7 @@ def _write(slide: Slide, by: User, comment: str, reason: str, seen: str) -> Repo
     former = check(slide, bool(reason))
     content = summary.of_slide(slide)
     if seen and seen != fingerprint(former, content):
-        raise CannotSign(NOT_SEEN)
+        raise CannotSign(_(NOT_SEEN))
     report = slide.reports.create(
         number=former.number + 1 if former else 1,
         content=content,

@@ -22,6 +22,7 @@ from .models import (
     Slide,
     SlideReading,
 )
+from .words import english
 
 FORMAT = 1
 LIMITS = [
@@ -32,8 +33,12 @@ FORMER_MEMBER = "a former member"
 COUNTS = ("parasitized", "uninfected", "uncertain", "edge", "rejected", "removed", "reviewed")
 
 
+@english()
 def of_slide(slide: Slide) -> dict[str, Any]:
-    """As it stands now in the database. Neither "now" nor who asks has a part in it."""
+    """As it stands now in the database. Neither "now" nor who asks has a part in it.
+
+    So it is in English, whoever asks: its words are signed.
+    """
     slide = Slide.objects.select_related("laboratory").get(pk=slide.pk)
     readings = _readings(slide)
     tally = verdict.tally(slide)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from . import audit
 from .models import Action, Token
@@ -29,7 +30,9 @@ class Refused(ValueError):
 def new(user: User, name: str) -> tuple[Token, str]:
     """The token and its text, which nobody can find out later. Raises Refused."""
     if user.tokens.count() >= MOST:
-        raise Refused(f"You have {MOST} tokens: revoke one that is no longer used.")
+        raise Refused(
+            _("You have %(most)d tokens: revoke one that is no longer used.") % {"most": MOST}
+        )
     text = PREFIX + secrets.token_urlsafe(32)
     values = {"name": name, "digest": digest(text), "start": text[:SHOWN]}
     try:
@@ -38,7 +41,7 @@ def new(user: User, name: str) -> tuple[Token, str]:
             _note(Action.MADE, token)
             return token, text
     except IntegrityError:
-        raise Refused("You have a token of this name already.") from None
+        raise Refused(_("You have a token of this name already.")) from None
 
 
 def digest(text: str) -> str:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 
-from . import blindness, reports
+from . import blindness, phrases, reports
 from .models import Action, Event, Laboratory
 
 KINDS = {
@@ -16,6 +16,8 @@ KINDS = {
     "modelversion": "model",
     "slidereading": "reading",
 }
+OF_THE_SITE = ("label", "role", "kind", "conclusion", "second_reading", "password", "of")
+"""Changes in the site's own words; others hold what people wrote."""
 COLUMNS = ("at", "who", "token", "action", "kind", "id", "name", "what changed")
 
 
@@ -31,19 +33,24 @@ def events(laboratory: Laboratory, user: User, action: str = "", who: str = "") 
 
 
 def kind(event: Event) -> str:
-    return KINDS.get(event.kind, event.kind)
+    return phrases.shown(KINDS.get(event.kind, event.kind))
 
 
 def changes(event: Event) -> str:
     return "; ".join(
-        f"{name.replace('_', ' ')}: {_text(old)} → {_text(new)}"
+        f"{phrases.shown(name.replace('_', ' '))}: {_text(name, old)} → {_text(name, new)}"
         for name, (old, new) in event.changes.items()
     )
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     if value in (None, "", []):
-        return "none"
+        return phrases.shown("none")
+    text = _plain(value)
+    return phrases.shown(text) if name in OF_THE_SITE else text
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {one}" for key, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -13,6 +13,8 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext, ngettext_lazy
 
 from . import audit, finding, notices, rollups
 from .models import (
@@ -26,21 +28,55 @@ from .models import (
     Slide,
     State,
 )
+from .words import number
 
-RESEARCH_USE = "Research use only. Decision support, not a diagnosis: confirm by microscopy."
-TRAINED_ON = "Trained on P. falciparum."
-ALARM = "Parasites suspected: tell the responsible clinician now, and confirm by microscopy."
-NOT_NEGATIVE = (
+RESEARCH_USE = gettext_noop(
+    "Research use only. Decision support, not a diagnosis: confirm by microscopy."
+)
+TRAINED_ON = gettext_noop("Trained on P. falciparum.")
+ALARM = gettext_noop(
+    "Parasites suspected: tell the responsible clinician now, and confirm by microscopy."
+)
+NOT_NEGATIVE = gettext_noop(
     "This is not a negative result: chosen cells cannot rule malaria out. "
     "Examine the film by microscopy and repeat it."
 )
-NO_PARASITAEMIA = "Chosen cells give no parasitaemia."
+NO_PARASITAEMIA = gettext_noop("Chosen cells give no parasitaemia.")
 CONCLUDED: dict[str, str] = {
-    Conclusion.POSITIVE: "Concluded positive by a person.",
-    Conclusion.NEGATIVE: "Concluded negative by a person.",
-    Conclusion.CANNOT_TELL: "People cannot tell, or disagree, what the whole slide is.",
+    Conclusion.POSITIVE: gettext_noop("Concluded positive by a person."),
+    Conclusion.NEGATIVE: gettext_noop("Concluded negative by a person."),
+    Conclusion.CANNOT_TELL: gettext_noop(
+        "People cannot tell, or disagree, what the whole slide is."
+    ),
 }
-NEVER_RULES_OUT = "A thin film never rules malaria out: repeat it, and confirm by microscopy."
+REMARKS = {
+    "uncertain": ngettext_lazy(
+        "%(count)d image uncertain: a person must look.",
+        "%(count)d images uncertain: a person must look.",
+        "count",
+    ),
+    "rejected": ngettext_lazy(
+        "%(count)d image rejected: no stained red cell or field.",
+        "%(count)d images rejected: no stained red cell or field.",
+        "count",
+    ),
+    "failed": ngettext_lazy(
+        "%(count)d image not read: an error, try again.",
+        "%(count)d images not read: an error, try again.",
+        "count",
+    ),
+    "pending": ngettext_lazy(
+        "%(count)d image still to be read.", "%(count)d images still to be read.", "count"
+    ),
+    "reviewed": ngettext_lazy(
+        "%(count)d image reviewed: a person's answer counts.",
+        "%(count)d images reviewed: a person's answer counts.",
+        "count",
+    ),
+}
+NEVER_RULES_OUT = gettext_noop(
+    "A thin film never rules malaria out: repeat it, and confirm by microscopy."
+)
 
 
 @dataclass(frozen=True)
@@ -106,52 +142,89 @@ class Tally:
     @property
     def sentence(self) -> str:
         if not self.total:
-            return "No images yet."
+            return _("No images yet.")
         if self.fields:
             return self._sentence_of_fields
         if self.cells:
-            return f"{self.parasitized} of {_counted(self.cells, 'cell')} parasitized."
+            sentence = ngettext(
+                "%(parasitized)d of %(cells)d cell parasitized.",
+                "%(parasitized)d of %(cells)d cells parasitized.",
+                self.cells,
+            )
+            return sentence % {"parasitized": self.parasitized, "cells": self.cells}
         if self.pending:
-            return f"Reading {_counted(self.pending, 'image')}."
-        return "No cell could be read."
+            sentence = ngettext(
+                "Reading %(count)d image.", "Reading %(count)d images.", self.pending
+            )
+            return sentence % {"count": self.pending}
+        return _("No cell could be read.")
 
     @property
     def _sentence_of_fields(self) -> str:
-        cells = f"{self.cells_counted:,} red cell{'' if self.cells_counted == 1 else 's'}"
         if self.is_negative:
-            return f"Negative in {cells}."
-        word = "Positive" if self.finding == Finding.POSITIVE else "Uncertain"
-        return f"{word}: {self.cells_parasitized:,} of {cells} counted as parasitized."
+            sentence = ngettext(
+                "Negative in %(cells)s red cell.",
+                "Negative in %(cells)s red cells.",
+                self.cells_counted,
+            )
+        elif self.finding == Finding.POSITIVE:
+            sentence = ngettext(
+                "Positive: %(parasitized)s of %(cells)s red cell counted as parasitized.",
+                "Positive: %(parasitized)s of %(cells)s red cells counted as parasitized.",
+                self.cells_counted,
+            )
+        else:
+            sentence = ngettext(
+                "Uncertain: %(parasitized)s of %(cells)s red cell counted as parasitized.",
+                "Uncertain: %(parasitized)s of %(cells)s red cells counted as parasitized.",
+                self.cells_counted,
+            )
+        numbers = {"parasitized": self.cells_parasitized, "cells": self.cells_counted}
+        return sentence % {name: number(value) for name, value in numbers.items()}
 
     @property
     def advice(self) -> str:
         """What to do about it; empty while nothing can be said yet."""
         if self.is_critical:
-            return ALARM
+            return _(ALARM)
         if self.pending or not self.is_readable:
             return ""
         if self.fields:
-            return NEVER_RULES_OUT
+            return _(NEVER_RULES_OUT)
         if self.uncertain:
-            return f"{_counted(self.uncertain, 'cell')} to be judged by a person. {NOT_NEGATIVE}"
-        return NOT_NEGATIVE
+            sentence = ngettext(
+                "%(count)d cell to be judged by a person.",
+                "%(count)d cells to be judged by a person.",
+                self.uncertain,
+            )
+            return f"{sentence % {'count': self.uncertain}} {_(NOT_NEGATIVE)}"
+        return _(NOT_NEGATIVE)
 
     @property
     def remarks(self) -> list[str]:
         """What the sentence leaves out."""
-        counts = {
-            "uncertain: a person must look": self.uncertain,
-            "rejected: no stained red cell or field": self.rejected,
-            "not read: an error, try again": self.failed,
-            "still to be read": self.pending if self.is_readable else 0,
-            "reviewed: a person's answer counts": self.reviewed,
-        }
-        remarks = [f"{_counted(n, 'image')} {text}." for text, n in counts.items() if n]
+        remarks = self._remarks_on_images
         if self.concluded:
-            remarks.insert(0, CONCLUDED[self.concluded])
+            remarks.insert(0, _(CONCLUDED[self.concluded]))
         if self.fields and self.cells:
-            remarks.append(f"{_counted(self.cells, 'chosen cell')} shown beside, not counted.")
+            sentence = ngettext(
+                "%(count)d chosen cell shown beside, not counted.",
+                "%(count)d chosen cells shown beside, not counted.",
+                self.cells,
+            )
+            remarks.append(sentence % {"count": self.cells})
         return remarks
+
+    @property
+    def _remarks_on_images(self) -> list[str]:
+        counts = {
+            "uncertain": self.uncertain,
+            "rejected": self.rejected,
+            "failed": self.failed,
+            "pending": self.pending if self.is_readable else 0,
+            "reviewed": self.reviewed,
+        }
+        return [REMARKS[name] % {"count": count} for name, count in counts.items() if count]
 
 
 CHANGED_AT_ONCE = 100
@@ -160,10 +233,6 @@ NOT_KEPT = ("total", "reviewed", "fields", "fields_parasitized", "concluded")
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def tally(slide: Slide) -> Tally:
@@ -252,14 +321,14 @@ def _groups(slide_ids: Iterable[UUID]) -> list[rollups.Group]:
 
 def _count(slide_ids: Iterable[UUID], groups: Iterable[rollups.Group]) -> dict[UUID, Tally]:
     counts = {slide: asdict(Tally()) for slide in slide_ids}
-    for slide, kind, state, decision, reviewed, number, _ in groups:
+    for slide, kind, state, decision, reviewed, n, _newest in groups:
         name, of = outcome(state, decision, reviewed), counts[slide]
-        of[name] += number
-        of["reviewed"] += number if state in READ_STATES and reviewed else 0
-        of["total"] += number
+        of[name] += n
+        of["reviewed"] += n if state in READ_STATES and reviewed else 0
+        of["total"] += n
         if kind == Kind.FIELD and name in COUNTING:
-            of["fields"] += number
-            of["fields_parasitized"] += number if name == Decision.PARASITIZED else 0
+            of["fields"] += n
+            of["fields_parasitized"] += n if name == Decision.PARASITIZED else 0
     return {slide: Tally(**numbers) for slide, numbers in counts.items()}
 
 

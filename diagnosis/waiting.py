@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Case, IntegerChoices, Q, QuerySet, Value, When
+from django.utils.translation import gettext_lazy
 
 from . import access
 from .models import Finding, Place, Slide, SlideReading
@@ -18,12 +19,12 @@ from .models import Finding, Place, Slide, SlideReading
 class Reason(IntegerChoices):
     """The most urgent first."""
 
-    POSITIVE = 1, "Parasites suspected: nobody has looked at all of them"
-    SETTLE = 2, "Two readings differ"
-    SECOND = 3, "Waits for a second reading"
-    UNCERTAIN = 4, "Uncertain cells that nobody has looked at"
-    UNSIGNED = 5, "Not signed"
-    FAILED = 6, "Images that could not be read"
+    POSITIVE = 1, gettext_lazy("Parasites suspected: nobody has looked at all of them")
+    SETTLE = 2, gettext_lazy("Two readings differ")
+    SECOND = 3, gettext_lazy("Waits for a second reading")
+    UNCERTAIN = 4, gettext_lazy("Uncertain cells that nobody has looked at")
+    UNSIGNED = 5, gettext_lazy("Not signed")
+    FAILED = 6, gettext_lazy("Images that could not be read")
 
     @property
     def icon(self) -> str:

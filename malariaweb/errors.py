@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 
 from diagnosis.views.guard import wants_json
 
@@ -24,7 +25,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """By a page that needs nothing which may have failed: no database, no session."""
     reference = request_id.get()[:REFERENCE]
     if wants_json(request):
-        sentence = f"It is our fault, not yours. Try again; the reference is {reference}."
+        sentence = _("It is our fault, not yours. Try again; the reference is %(reference)s.")
+        sentence %= {"reference": reference}
         return JsonResponse({"error": sentence, "reference": reference}, status=500)
     return HttpResponse(render_to_string("500.html", {"reference": reference}), status=500)
 
@@ -38,5 +40,6 @@ def _drain(request: HttpRequest) -> None:
 
 def _sentence(exception: Exception) -> str:
     if isinstance(exception, TooManyFilesSent):
-        return f"Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files at a time."
-    return "Go back and try again. If it happens again, tell whoever runs this site."
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        return _("Send at most %(most)d files at a time.") % {"most": most}
+    return _("Go back and try again. If it happens again, tell whoever runs this site.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
+from django.utils.translation import gettext as _
 
 from .logs import OF_A_REQUEST, request_id, route_of
 
@@ -33,14 +34,14 @@ class Requests:
         response["X-Request-ID"] = request_id.get()
         return response
 
-    def process_view(self, request: HttpRequest, *_: object) -> HttpResponseBase | None:
+    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponseBase | None:
         """Before others take what came of a form that stopped on its way for all of it."""
         if settings.CSRF_COOKIE_NAME not in request.COOKIES:
             return None
         try:
             request.POST.get("")
         except UnreadablePostError:
-            sentence = "The upload stopped on its way: send it again."
+            sentence = _("The upload stopped on its way: send it again.")
             return JsonResponse({"error": sentence}, status=408)
         return None
 

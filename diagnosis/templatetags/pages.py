@@ -8,12 +8,14 @@ from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import gallery, heatmap, notices, trail
+from .. import gallery, heatmap, notices, phrases, trail
 from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
+from ..words import percent as percent_of
 
 register = template.Library()
 
@@ -40,6 +42,7 @@ register.simple_tag(gallery.answer, name="answer")
 register.filter("is_read", gallery.is_read)
 register.filter("kind_of_event", trail.kind)
 register.filter("changes_of_event", trail.changes)
+register.filter("shown", phrases.shown)
 
 
 @register.filter
@@ -59,7 +62,8 @@ def standing_reviews(image: SmearImage) -> list[Review]:
 def opinions(prediction: Prediction) -> list[tuple[str, str]]:
     """What can be said of a reading: first to agree with it, where it says something."""
     words = [
-        (name, "Agree" if name == prediction.decision else word) for name, word in Opinion.choices
+        (name, _("Agree") if name == prediction.decision else str(word))
+        for name, word in Opinion.choices
     ]
     return sorted(words, key=lambda choice: choice[0] != prediction.decision)
 
@@ -139,10 +143,10 @@ def percent(value: float | None, digits: int = 0) -> str:
     if value is None:
         return "–"
     if digits == 0 and 0.99 < value < 1:
-        return f"{min(value, 0.999) * 100:.1f} %"
+        return percent_of(min(value, 0.999))
     if digits == 0 and 0 < value < 0.01:
         return "< 1 %"
-    return f"{value * 100:.{digits}f} %"
+    return percent_of(value, digits)
 
 
 @register.simple_tag(takes_context=True)

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import access, audit, deletion, trail
@@ -60,5 +61,5 @@ def slide_restore(request: SignedInRequest, pk: str, slide: str) -> HttpResponse
     except deletion.CodeIsTaken as error:
         messages.error(request, str(error))
         return redirect("laboratory_deleted", laboratory.pk)
-    messages.success(request, f"Slide {found.code} is back, as it was.")
+    messages.success(request, _("Slide %(code)s is back, as it was.") % {"code": found.code})
     return redirect("slide", found.pk)

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -23,6 +24,7 @@ from .. import (
     gallery,
     heatmap,
     opinions,
+    phrases,
     readings,
     registry,
 )
@@ -63,7 +65,7 @@ def field_cells(request: Asked, pk: UUID) -> HttpResponse:
     if request.method != "POST":
         return _answer(request, image)
     if not access.may_review(request.user, image.slide):
-        return _refused("Your role in this laboratory does not review cells.", 403)
+        return _refused(_("Your role in this laboratory does not review cells."), 403)
     said = _said(request)
     try:
         if "box" in said:
@@ -85,17 +87,25 @@ def image_kind(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image(request.user, pk)
     kind = request.POST.get("kind", "")
     if kind not in Kind.values:
-        messages.error(request, "An image shows one cell or a whole field.")
+        messages.error(request, _("An image shows one cell or a whole field."))
         return redirect("slide", image.slide_id)
     try:
         changed = again.read_as(image, kind)
     except registry.NoModel as error:
         messages.error(request, str(error))
     else:
-        word = "a whole field" if kind == Kind.FIELD else "one cell"
-        how = "is being read" if changed else "was read"
-        messages.info(request, f"{image.name} {how} as {word}.")
+        messages.info(request, _read_as(kind, changed) % {"image": image.name})
     return redirect("slide", image.slide_id)
+
+
+def _read_as(kind: str, changed: bool) -> str:
+    if kind == Kind.FIELD:
+        if changed:
+            return _("%(image)s is being read as a whole field.")
+        return _("%(image)s was read as a whole field.")
+    if changed:
+        return _("%(image)s is being read as one cell.")
+    return _("%(image)s was read as one cell.")
 
 
 @require_safe
@@ -154,7 +164,7 @@ def _refused(error: str, status: int) -> JsonResponse:
 def _answer(request: Asked, image: SmearImage) -> HttpResponse:
     prediction = _reading(image)
     if prediction is None:
-        return _refused("This image is not read as a whole field.", 404)
+        return _refused(_("This image is not read as a whole field."), 404)
     found = of_predictions([prediction]).get(prediction.pk, Found())
     context = gallery.summary(image.slide, here=image) | {"slide": image.slide}
     return JsonResponse(
@@ -187,7 +197,7 @@ def _row(image: SmearImage, cell: Cell, user: User) -> dict[str, Any]:
         "label": cell.label,
         "probability": cell.probability,
         "decision": cell.decision,
-        "reasons": cell.reasons,
+        "reasons": [phrases.shown(reason) for reason in cell.reasons],
         "review": mine.label if mine else _of_others(standing),
         "comment": mine.comment if mine else "",
         "remarks": [_remark(one) for one in standing if one.comment and one != mine],
@@ -206,7 +216,7 @@ def _heard(image: SmearImage, cell: Cell, standing: list[CellReview]) -> str:
 
 
 def _remark(review: CellReview) -> str:
-    return f"{review.reviewer or 'A former member'}: {review.comment}"
+    return f"{review.reviewer or _('A former member')}: {review.comment}"
 
 
 def _of_others(standing: list[CellReview]) -> str | None:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import resolve_url
+from django.utils.translation import gettext as _
 
 View = Callable[..., HttpResponseBase]
 
@@ -42,7 +43,7 @@ def signed_in(view: View) -> View:
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         if wants_json(request):
-            return JsonResponse({"error": "You are signed out."}, status=401)
+            return JsonResponse({"error": _("You are signed out.")}, status=401)
         readable = request.method in ("GET", "HEAD")
         return redirect_to_login(request.get_full_path() if readable else resolve_url("home"))
 

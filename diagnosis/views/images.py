@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import access, heatmap, intake, registry, thumbnails
@@ -55,5 +56,5 @@ def image_retry(request: Asked, pk: UUID) -> HttpResponse:
     except registry.NoModel as error:
         messages.error(request, str(error))
     else:
-        messages.info(request, f"{image.name} will be read again.")
+        messages.info(request, _("%(image)s will be read again.") % {"image": image.name})
     return redirect("slide", image.slide_id)

@@ -3,6 +3,7 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from .. import access, audit, roster
@@ -21,11 +22,10 @@ def invite(request: SignedInRequest, pk: str) -> HttpResponse:
     )
     if form.is_valid():
         audit.note(Action.MADE, form.save())
-        messages.success(
-            request, f"The link is ready: it works once, within {INVITATION_DAYS} days."
-        )
+        sentence = _("The link is ready: it works once, within %(days)d days.")
+        messages.success(request, sentence % {"days": INVITATION_DAYS})
     else:
-        messages.error(request, "Choose one of the roles, and keep the note short.")
+        messages.error(request, _("Choose one of the roles, and keep the note short."))
     return redirect("laboratory", pk)
 
 
@@ -36,7 +36,7 @@ def revoke(request: SignedInRequest, pk: str, invitation: int) -> HttpResponse:
     found = get_object_or_404(laboratory.invitations.filter(accepted_by=None), pk=invitation)
     audit.note(Action.DELETED, found)
     found.delete()
-    messages.success(request, "The invitation is taken back: its link no longer works.")
+    messages.success(request, _("The invitation is taken back: its link no longer works."))
     return redirect("laboratory", pk)
 
 
@@ -56,5 +56,6 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     except roster.RosterError as error:
         messages.error(request, str(error))
         return redirect("laboratories")
-    messages.success(request, f"You now belong to {invitation.laboratory}.")
+    sentence = _("You now belong to %(laboratory)s.")
+    messages.success(request, sentence % {"laboratory": invitation.laboratory})
     return redirect("laboratory", invitation.laboratory.pk)

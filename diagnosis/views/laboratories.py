@@ -2,6 +2,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from .. import access, roster
@@ -59,7 +60,8 @@ def rename(request: SignedInRequest, pk: str) -> HttpResponse:
         page = _page(request, laboratory) | {"name_form": form}
         return render(request, "laboratories/laboratory.html", page, status=400)
     roster.rename(laboratory, form.cleaned_data["name"])
-    messages.success(request, f"The laboratory is now called {laboratory}.")
+    sentence = _("The laboratory is now called %(name)s.")
+    messages.success(request, sentence % {"name": laboratory})
     return redirect("laboratory", pk)
 
 
@@ -69,8 +71,13 @@ def second_reading(request: SignedInRequest, pk: str) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     is_on = "second_reading" in request.POST
     roster.set_second_reading(laboratory, is_on)
-    how = "two people, each blind to the other" if is_on else "one person"
-    messages.success(request, f"Slides that are made from now on are read by {how}.")
+    if is_on:
+        sentence = _(
+            "Slides that are made from now on are read by two people, each blind to the other."
+        )
+    else:
+        sentence = _("Slides that are made from now on are read by one person.")
+    messages.success(request, sentence)
     return redirect("laboratory", pk)
 
 
@@ -91,7 +98,7 @@ def leave(request: SignedInRequest, pk: str) -> HttpResponse:
     except roster.RosterError as error:
         messages.error(request, str(error))
         return redirect("laboratory", pk)
-    messages.success(request, f"You have left {laboratory}.")
+    messages.success(request, _("You have left %(laboratory)s.") % {"laboratory": laboratory})
     return redirect("laboratories")
 
 
@@ -110,5 +117,6 @@ def hand_over(request: SignedInRequest, pk: str) -> HttpResponse:
     except roster.RosterError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"{heir.user} now administers {laboratory}.")
+        sentence = _("%(person)s now administers %(laboratory)s.")
+        messages.success(request, sentence % {"person": heir.user, "laboratory": laboratory})
     return redirect("laboratory", pk)

@@ -3,6 +3,7 @@
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -24,15 +25,16 @@ def change_role(request: SignedInRequest, pk: str, member: int) -> HttpResponse:
     membership = _member(request, pk, member)
     form = RoleForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Choose one of the roles.")
+        messages.error(request, _("Choose one of the roles."))
         return redirect("laboratory", pk)
     try:
         roster.change_role(membership, form.cleaned_data["role"])
     except roster.RosterError as error:
         messages.error(request, str(error))
     else:
-        role = Role(form.cleaned_data["role"]).label.lower()
-        messages.success(request, f"{membership.user} is now {role} of {membership.laboratory}.")
+        role = str(Role(form.cleaned_data["role"]).label).lower()
+        names = {"person": membership.user, "role": role, "laboratory": membership.laboratory}
+        messages.success(request, _("%(person)s is now %(role)s of %(laboratory)s.") % names)
     return redirect("laboratory", pk)
 
 
@@ -49,9 +51,8 @@ def remove(request: SignedInRequest, pk: str, member: int) -> HttpResponse:
     except roster.RosterError as error:
         messages.error(request, str(error))
     else:
-        messages.success(
-            request, f"{membership.user} no longer belongs to {membership.laboratory}."
-        )
+        names = {"person": membership.user, "laboratory": membership.laboratory}
+        messages.success(request, _("%(person)s no longer belongs to %(laboratory)s.") % names)
     return redirect("laboratory", pk)
 
 

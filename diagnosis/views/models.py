@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from .. import access, comparison, figures, registry
@@ -83,7 +84,9 @@ def activate(request: Asked, pk: int) -> HttpResponse:
     posted = request.method == "POST"
     if posted and form.is_valid():
         changed = registry.activate(version, form.cleaned_data["reason"], request.user)
-        _tell(request, changed, f"{version} now reads new images.", f"{version} did so already.")
+        names = {"version": version}
+        done, already = _("%(version)s now reads new images."), _("%(version)s did so already.")
+        _tell(request, changed, done % names, already % names)
         return redirect("model")
     before = ModelVersion.objects.filter(is_active=True).first()
     context = {"version": version, "before": before, "form": form, "place": "model"}
@@ -115,13 +118,15 @@ def thresholds(request: Asked, pk: int) -> HttpResponse:
 def _set(request: Asked, version: ModelVersion, form: ThresholdsForm) -> HttpResponse:
     reason = form.cleaned_data["reason"]
     changed = registry.set_band(version, form.thresholds(), reason, request.user)
-    _tell(request, changed, "New readings are decided so.", "These thresholds count already.")
+    done, already = _("New readings are decided so."), _("These thresholds count already.")
+    _tell(request, changed, done, already)
     return redirect("model_version", version.pk)
 
 
 def _put_back(request: Asked, version: ModelVersion, form: ReasonForm) -> HttpResponse:
     changed = registry.set_band(version, None, form.cleaned_data["reason"], request.user)
-    _tell(request, changed, "The model's own thresholds count again.", "They count already.")
+    done, already = _("The model's own thresholds count again."), _("They count already.")
+    _tell(request, changed, done, already)
     return redirect("model_version", version.pk)
 
 

@@ -5,6 +5,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from .. import notices, post
@@ -39,7 +40,7 @@ def mail_choices(request: Asked) -> HttpResponse:
     can_send, address = settings.EMAIL_CONFIGURED, post.address_of(request.user)
     if request.method == "POST" and can_send and address:
         form.save()
-        messages.success(request, "Your choice is kept.")
+        messages.success(request, _("Your choice is kept."))
         return redirect("mail_choices")
     context = {"form": form, "can_send": can_send, "address": address, "pause": post.PAUSE}
     status = 400 if request.method == "POST" else 200

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import access, blindness, disputes, readings
@@ -22,7 +23,7 @@ def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
     form = ReadingForm(request.POST)
     try:
         if not form.is_valid():
-            raise readings.NotNow("Choose one of the conclusions; a comment has 500 letters.")
+            raise readings.NotNow(_("Choose one of the conclusions; a comment has 500 letters."))
         reading = readings.conclude(slide, request.user, **form.cleaned_data)
     except readings.NotNow as error:
         if wants_json(request):
@@ -31,7 +32,7 @@ def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
     else:
         if wants_json(request) and not reading.closed_at:
             return JsonResponse({"kept": reading.conclusion})
-        messages.success(request, "Your reading is closed." if reading.closed_at else "Kept.")
+        messages.success(request, _("Your reading is closed.") if reading.closed_at else _("Kept."))
     return JsonResponse({"kept": True}) if wants_json(request) else _back(slide)
 
 
@@ -45,7 +46,7 @@ def slide_settle(request: Asked, pk: UUID) -> HttpResponse:
     except disputes.CannotSettle as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, "Settled.")
+        messages.success(request, _("Settled."))
     return _back(slide)
 
 
@@ -58,7 +59,9 @@ def slide_one_reading(request: Asked, pk: UUID) -> HttpResponse:
     except readings.NotNow as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, "One reading is enough for this slide now. What was said counts.")
+        messages.success(
+            request, _("One reading is enough for this slide now. What was said counts.")
+        )
     return _back(slide)
 
 

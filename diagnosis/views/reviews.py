@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import access, gallery, readings, reviews, signing
@@ -24,13 +25,14 @@ def image_review(request: Asked, pk: UUID) -> HttpResponse:
     form = ReviewForm(request.POST)
     if not form.is_valid():
         return _refused(
-            request, image, "Choose one of the answers; a note has 200 letters at most."
+            request, image, _("Choose one of the answers; a note has 200 letters at most.")
         )
     try:
         review = reviews.say(image, request.user, **form.cleaned_data)
     except (reviews.NothingToReview, readings.NotNow) as error:
         return _refused(request, image, str(error))
-    return _answered(request, image, f"You reviewed {image.name}: {Opinion(review.label).label}.")
+    said = {"image": image.name, "opinion": Opinion(review.label).label}
+    return _answered(request, image, _("You reviewed %(image)s: %(opinion)s.") % said)
 
 
 @require_POST
@@ -41,7 +43,7 @@ def image_review_undo(request: Asked, pk: UUID) -> HttpResponse:
         reviews.take_back(image, request.user)
     except readings.NotNow as error:
         return _refused(request, image, str(error))
-    said = f"Your review of {image.name} is taken back."
+    said = _("Your review of %(image)s is taken back.") % {"image": image.name}
     return _answered(request, image, said)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from .. import access, audit, signing, summary
@@ -40,7 +41,8 @@ def _answer(
         former = signing.check(slide, kind is AmendForm)
         if posted and form.is_valid():
             report = write(slide, request.user, **form.cleaned_data)
-            messages.success(request, f"Report {report.number} of {slide.code} is signed.")
+            names = {"number": report.number, "code": slide.code}
+            messages.success(request, _("Report %(number)d of %(code)s is signed.") % names)
             return redirect("slide_report", slide.pk, report.number)
     except signing.CannotSign as error:
         messages.error(request, str(error))

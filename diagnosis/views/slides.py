@@ -4,6 +4,8 @@ from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -92,7 +94,9 @@ def slide_next(request: Asked, pk: UUID | None = None) -> HttpResponse:
     found = waiting.following(request.user, here)
     if found:
         return redirect("slide", found.pk)
-    messages.info(request, "No other slide needs you now." if here else "No slide needs you now.")
+    messages.info(
+        request, _("No other slide needs you now.") if here else _("No slide needs you now.")
+    )
     return redirect("slide", here.pk) if here else redirect("history")
 
 
@@ -153,7 +157,12 @@ def _receipt(receipt: intake.Receipt) -> dict[str, str | None]:
 def _tell(request: Asked, receipts: list[intake.Receipt]) -> None:
     received = sum(receipt.image is not None for receipt in receipts)
     if received:
-        messages.success(request, f"{received} of {len(receipts)} files received.")
+        sentence = ngettext(
+            "%(received)d of %(sent)d files received.",
+            "%(received)d of %(sent)d files received.",
+            len(receipts),
+        )
+        messages.success(request, sentence % {"received": received, "sent": len(receipts)})
     for receipt in receipts:
         if receipt.refusal:
             messages.error(request, f"{receipt.name}: {receipt.refusal}")
@@ -170,10 +179,19 @@ def slide_again(request: Asked, pk: UUID) -> HttpResponse:
     except registry.NoModel as error:
         messages.error(request, str(error))
     else:
-        of_images = "1 image is" if number == 1 else f"{number or 'No'} images are"
-        sentence = f"{of_images} read by the active version now. Earlier results are kept."
-        messages.info(request, sentence)
+        messages.info(request, _read_again(number))
     return redirect("slide", slide.pk)
+
+
+def _read_again(number: int) -> str:
+    if not number:
+        return _("No images are read by the active version now. Earlier results are kept.")
+    sentence = ngettext(
+        "%(count)d image is read by the active version now. Earlier results are kept.",
+        "%(count)d images are read by the active version now. Earlier results are kept.",
+        number,
+    )
+    return sentence % {"count": number}
 
 
 @require_POST
@@ -184,7 +202,7 @@ def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
     form = BasisForm(request.POST, instance=slide)
     if form.is_valid():
         verdict.set_basis(slide, form.cleaned_data["red_cells_per_microlitre"])
-        messages.success(request, "The red cell count of this slide is kept.")
+        messages.success(request, _("The red cell count of this slide is kept."))
     else:
         messages.error(request, str(form.errors["red_cells_per_microlitre"][0]))
     return redirect("slide", slide.pk)
@@ -215,9 +233,10 @@ def slide_delete(request: Asked, pk: UUID) -> HttpResponse:
         context = {"slide": slide, "days": deletion.KEPT.days, "place": "history"}
         return render(request, "diagnosis/slide_delete.html", context)
     deletion.delete(slide)
-    messages.success(
-        request,
-        f"Slide {slide.code} is deleted. An administrator of {slide.laboratory} can restore it "
-        f"within {deletion.KEPT.days} days.",
+    sentence = _(
+        "Slide %(code)s is deleted. An administrator of %(laboratory)s can restore it "
+        "within %(days)d days."
     )
+    names = {"code": slide.code, "laboratory": slide.laboratory, "days": deletion.KEPT.days}
+    messages.success(request, sentence % names)
     return redirect("history")

@@ -4,6 +4,7 @@ from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -35,5 +36,6 @@ def token_list(request: Asked) -> HttpResponse:
 def token_revoke(request: Asked, pk: int) -> HttpResponse:
     token = get_object_or_404(request.user.tokens, pk=pk)
     tokens.revoke(token)
-    messages.success(request, f"{token} is revoked: it no longer opens anything.")
+    sentence = _("%(token)s is revoked: it no longer opens anything.")
+    messages.success(request, sentence % {"token": token})
     return redirect("tokens")

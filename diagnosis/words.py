@@ -1,0 +1,33 @@
+"""Words and numbers in the language of whoever reads, and in English for what is kept."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+
+@contextmanager
+def english() -> Iterator[None]:
+    """Around what is stored, signed or read by programs, whoever asks for it.
+
+    Also as a decorator, which Django's own `override` must not be where threads share it.
+    """
+    with translation.override(settings.LANGUAGE_CODE):
+        yield
+
+
+def number(value: float, form: str = "") -> str:
+    """As Python's `form` writes it, with the language's decimal mark and groups of thousands."""
+    text = f"{value:{form}}"
+    return text if "e" in text else number_format(text, force_grouping=True)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{number(100 * share, f'.{digits}f')} %"
+
+
+def between(low: str, high: str) -> str:
+    return _("%(low)s to %(high)s") % {"low": low, "high": high}
