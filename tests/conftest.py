@@ -9,6 +9,8 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
                    .url .var .env .manage("command", ...) .start_worker() .kill_worker() .log;
                    `live_stack(start=False)` leaves starting to the test (.start(workers=2))
 
+    prepared_var   the VAR folder of a new site on SQLite, to be copied
+
     real_database  the test on both: a migrated SQLite file and PostgreSQL, in place of the test
                    database and with autocommit, for threads and other processes
     trained_model  the folder of an artifact: a real ResNet34 with random weights, one a session
@@ -121,12 +123,17 @@ def training_run(made_once):
     return made_once("training", train_in_three_goes)
 
 
+@pytest.fixture(scope="session")
+def prepared_var(made_once):
+    return made_once("prepared", servers.prepared_var)
+
+
 @pytest.fixture
-def live_stack(tmp_path_factory):
+def live_stack(tmp_path_factory, prepared_var):
     sites = []
 
     def launch(start: bool = True, **settings: str) -> servers.Site:
-        sites.append(servers.Site(tmp_path_factory.mktemp("site"), **settings))
+        sites.append(servers.Site(tmp_path_factory.mktemp("site"), prepared_var, **settings))
         return sites[-1].start() if start else sites[-1]
 
     yield launch

@@ -131,10 +131,11 @@ class Site:
     """The real site: gunicorn and Celery workers as processes, in a VAR folder of its own.
 
     `settings` are environment variables. `url` answers once `start()` has returned;
-    `workers` are the Popen objects of the workers' main processes.
+    `workers` are the Popen objects of the workers' main processes. On SQLite the VAR folder may
+    start as a copy of one that was prepared before.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, prepared: Path | None = None, **settings: str) -> None:
         self.var = folder / "var"
         self.log = folder / "site.log"
         self.port = free_port()
@@ -142,9 +143,15 @@ class Site:
         self.env = clean_environment(VAR=str(self.var), PORT=str(self.port), **settings)
         self.web: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
+        if prepared and "DATABASE_URL" not in settings:
+            shutil.copytree(prepared, self.var)
+
+    def prepare(self) -> None:
+        if not (self.var / "db.sqlite3").exists():
+            self.manage("prepare", "--no-static")
 
     def start(self, workers: int = 1) -> "Site":
-        self.manage("prepare", "--no-static")
+        self.prepare()
         self.start_web()
         for _ in range(workers):
             self.start_worker()
@@ -222,3 +229,10 @@ class Site:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def prepared_var(folder: Path) -> Path:
+    """What `prepare` makes of a new VAR folder on SQLite."""
+    site = Site(folder)
+    site.manage("prepare")
+    return site.var

@@ -29,9 +29,8 @@ MODELS = ("/model/", "/model/versions/1/", "/model/compare/?one=1&other=2")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, trained_model):
-    site = Site(tmp_path_factory.mktemp("browser"))
-    site.manage("prepare")
+def site(tmp_path_factory, prepared_var, trained_model):
+    site = Site(tmp_path_factory.mktemp("browser"), prepared_var)
     site.manage("shell", "-v", "0", "-c", REGISTER.format(str(trained_model)))
     site.start_web()
     site.start_worker()

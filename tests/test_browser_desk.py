@@ -18,10 +18,9 @@ REVIEWS = re.compile(r"/review/")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, prepared_var):
     """With the shipped model: what it says of drawn cells is what was drawn."""
-    site = Site(tmp_path_factory.mktemp("desk"))
-    site.manage("prepare")
+    site = Site(tmp_path_factory.mktemp("desk"), prepared_var)
     site.start_web()
     site.start_worker()
     yield site

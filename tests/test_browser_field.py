@@ -47,10 +47,9 @@ TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, prepared_var):
     """With the shipped model: what it says of drawn cells is what was drawn."""
-    site = Site(tmp_path_factory.mktemp("browser"))
-    site.manage("prepare")
+    site = Site(tmp_path_factory.mktemp("browser"), prepared_var)
     site.start_web()
     site.start_worker()
     yield site

@@ -12,7 +12,7 @@ SWEPT = "Task diagnosis.tasks.sweep"
 def launch(live_stack):
     def launch(**settings: str) -> Site:
         site = live_stack(start=False, LOG_LEVEL="DEBUG", **settings)
-        site.manage("prepare", "--no-static")
+        site.prepare()
         site.start_worker()
         return site
 

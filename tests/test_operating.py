@@ -118,7 +118,7 @@ def test_a_redis_that_goes_and_comes_back_is_seen(live_stack, redis_server):
     port = free_port()
     with servers.redis_server(port) as url:
         site = live_stack(start=False, REDIS_URL=url)
-        site.manage("prepare", "--no-static")
+        site.prepare()
         site.start_web()
         servers.wait_for(lambda: site.status("/readyz")[0] == 200, "readiness", log=site.log)
     status, body = site.status("/readyz")
@@ -157,7 +157,7 @@ class TestMetrics:
 
     def test_requests_of_several_web_processes_are_added_up(self, live_stack):
         site = live_stack(start=False, METRICS_TOKEN=TOKEN, WEB_CONCURRENCY="2")
-        site.manage("prepare", "--no-static")
+        site.prepare()
         site.start_web()
         for _ in range(20):
             site.get("/healthz")

@@ -66,7 +66,7 @@ def pending(visitor: Visitor, slide: str) -> bool:
 @pytest.mark.parametrize("form", ["line", "json"])
 def test_neither_log_nor_messages_hold_a_mark(live_stack, tmp_path, form):
     site = live_stack(start=False, LOG_FORMAT=form, LOG_LEVEL="DEBUG")
-    site.manage("prepare", "--no-static")
+    site.prepare()
     site.start_web()
     listener = Listener(site, tmp_path / "messages")
     full_run_before_the_worker = Thread(target=full_run, args=[site])
