@@ -1,5 +1,7 @@
 // A button that copies the field beside it. Without https the clipboard API is not there.
 
+import { gettext } from "./words.js";
+
 async function copy(field) {
   if (navigator.clipboard) return navigator.clipboard.writeText(field.value);
   field.select();
@@ -12,7 +14,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   field.addEventListener("focus", () => field.select());
   button.addEventListener("click", async () => {
     await copy(field);
-    word.textContent = "Copied";
-    setTimeout(() => { word.textContent = "Copy"; }, 2000);
+    word.textContent = gettext("Copied");
+    setTimeout(() => { word.textContent = gettext("Copy"); }, 2000);
   });
 }

@@ -2,6 +2,7 @@
 
 import { percent, word } from "./field-cells.js";
 import { cut, icon } from "./field-strip.js";
+import { gettext } from "./words.js";
 
 const SIDE = 260;
 
@@ -17,7 +18,7 @@ export class Card {
     this.part("none").hidden = Boolean(cell);
     this.part("about").hidden = !cell;
     if (!cell) return;
-    this.part("title").textContent = `Cell ${cell.number} of ${total}`;
+    this.part("title").textContent = gettext("Cell %(number)s of %(total)s", { number: cell.number, total });
     this.showPicture(cell);
     this.showAnswer(cell);
     this.showButtons(cell);
@@ -38,14 +39,14 @@ export class Card {
     this.cell = null;
     this.part("none").hidden = true;
     this.part("about").hidden = false;
-    this.part("title").textContent = "A missed cell";
+    this.part("title").textContent = gettext("A missed cell");
     this.picture(cut(this.photo, box, SIDE));
     this.part("heat").hidden = true;
     this.part("badge").replaceChildren();
     this.part("probability").textContent = "";
-    this.part("said").textContent = "Draw a box around it, then say what it is.";
+    this.part("said").textContent = gettext("Draw a box around it, then say what it is.");
     this.part("reasons").replaceChildren();
-    for (const button of this.buttons) this.label(button, "", null, button.dataset.say === "no-cell");
+    for (const button of this.buttons) this.label(button, false, null, button.dataset.say === "no-cell");
     this.part("take-back").hidden = true;
     this.showNotes({ id: "" });
   }
@@ -63,14 +64,14 @@ export class Card {
   picture(canvas, key = "") {
     this.pictured = key;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", "The cell, large");
+    canvas.setAttribute("aria-label", gettext("The cell, large"));
     this.part("picture").replaceChildren(canvas);
   }
 
   lay(cell) {
     const heat = new Image();
     heat.className = "heat";
-    heat.alt = "Heatmap";
+    heat.alt = gettext("Heatmap");
     heat.src = cell.heatmap;
     const seen = new Image();
     seen.alt = "";
@@ -94,13 +95,13 @@ export class Card {
   showButtons(cell) {
     for (const button of this.buttons) {
       const agrees = button.dataset.say === cell.decision;
-      this.label(button, agrees ? "Agree: " : "", cell.review, false);
+      this.label(button, agrees, cell.review, false);
     }
   }
 
-  label(button, before, review, hidden) {
+  label(button, agrees, review, hidden) {
     const name = word(button.dataset.say);
-    button.querySelector("span").textContent = before ? before + name.toLowerCase() : name;
+    button.querySelector("span").textContent = agrees ? gettext("Agree: %(answer)s", { answer: name.toLowerCase() }) : name;
     button.setAttribute("aria-pressed", review === button.dataset.say);
     button.hidden = hidden;
   }
@@ -113,11 +114,13 @@ export class Card {
 }
 
 function sentence(cell) {
-  const model = cell.by === "person" ? "Added by a person." : `Model: ${word(cell.decision).toLowerCase()}.`;
-  const edge = cell.edge ? " Cut by the edge of the photograph: not counted." : "";
-  const person = cell.review ? ` Reviewed: ${word(cell.review).toLowerCase()}.` : "";
-  const waits = cell.unsent ? " Not sent yet." : "";
-  return model + edge + person + waits;
+  const parts = [
+    cell.by === "person" ? gettext("Added by a person.") : gettext("Model: %(answer)s.", { answer: word(cell.decision).toLowerCase() }),
+    cell.edge && gettext("Cut by the edge of the photograph: not counted."),
+    cell.review && gettext("Reviewed: %(answer)s.", { answer: word(cell.review).toLowerCase() }),
+    cell.unsent && gettext("Not sent yet."),
+  ];
+  return parts.filter(Boolean).join(" ");
 }
 
 function asItem(reason) {

@@ -1,11 +1,22 @@
 // What is known of a field's cells, with what a person said that the server has not heard yet.
 
+import { decimal, gettext } from "./words.js";
+
 export const GROUPS = ["parasitized", "uncertain", "uninfected", "edge", "rejected", "removed"];
 
-const WORDS = { "cannot-tell": "Cannot tell", "no-cell": "Not a cell" };
+const WORDS = {
+  parasitized: gettext("Parasitized"),
+  uncertain: gettext("Uncertain"),
+  uninfected: gettext("Uninfected"),
+  edge: gettext("Edge"),
+  rejected: gettext("Rejected"),
+  removed: gettext("Removed"),
+  "cannot-tell": gettext("Cannot tell"),
+  "no-cell": gettext("Not a cell"),
+};
 
 export function word(name) {
-  return WORDS[name] ?? name.charAt(0).toUpperCase() + name.slice(1);
+  return WORDS[name] ?? name;
 }
 
 export function withUnsent(cells, unsent) {
@@ -66,14 +77,14 @@ export function needsPerson(cell) {
 // As the pages of the server write a share: never a rounded 0 % or 100 %.
 export function percent(share) {
   if (share === null) return "";
-  if (share > 0.99 && share < 1) return `${(Math.min(share, 0.999) * 100).toFixed(1)} %`;
+  if (share > 0.99 && share < 1) return `${decimal(Math.min(share, 0.999) * 100, 1)} %`;
   return share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(share * 100)} %`;
 }
 
 export function nameOf(cell) {
-  const parts = [`Cell ${cell.number}`, word(cell.counts_as).toLowerCase()];
+  const parts = [gettext("Cell %(number)s", { number: cell.number }), word(cell.counts_as).toLowerCase()];
   if (cell.probability !== null) parts.push(percent(cell.probability));
-  if (cell.review) parts.push("reviewed");
+  if (cell.review) parts.push(gettext("reviewed"));
   return parts.join(", ");
 }
 

@@ -1,6 +1,7 @@
 // The cells in a row, most suspicious first: a listbox that holds only the options in sight.
 
 import { nameOf, percent } from "./field-cells.js";
+import { gettext } from "./words.js";
 
 const PITCH = 92; // px from one option to the next, as in field.css
 const SPARE = 4; // options drawn beyond each end of what is seen
@@ -91,7 +92,7 @@ export class Strip {
   caption(cell) {
     const caption = document.createElement("span");
     caption.className = "field-caption";
-    caption.append(icon(this.icons, cell.counts_as, cell.counts_as), cell.probability === null ? "added" : percent(cell.probability));
+    caption.append(icon(this.icons, cell.counts_as, cell.counts_as), cell.probability === null ? gettext("added") : percent(cell.probability));
     if (cell.review) caption.append(icon(this.icons, "user"));
     return caption;
   }

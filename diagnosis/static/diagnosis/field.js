@@ -13,6 +13,7 @@ import { Strip } from "./field-strip.js";
 import { View } from "./field-view.js";
 import { listen } from "./keys.js";
 import { Outbox } from "./outbox.js";
+import { gettext, ngettext } from "./words.js";
 
 const ASK_AGAIN = 2_000; // ms, while the field is being read
 const LABELS = ["parasitized", "uninfected", "cannot-tell", "no-cell"]; // keys 1 to 4
@@ -31,7 +32,7 @@ let group = "all";
 let selected = null;
 let wanted = Number(new URLSearchParams(location.search).get("cell")); // a link led to it
 
-const view = new View(part("view"), { url: photo, ...size, calm, label: `${name}: arrow keys move it, plus and minus zoom` });
+const view = new View(part("view"), { url: photo, ...size, calm, label: gettext("%(name)s: arrow keys move it, plus and minus zoom", { name }) });
 const boxes = new Boxes(view);
 const draft = new Draft(view, boxes, showDraft);
 const strip = new Strip(part("strip"), icons, (id) => select(id));
@@ -49,14 +50,14 @@ async function ask() {
     say(refusal ?? trouble);
     if (refusal) return;
   } catch {
-    say("The connection is lost. This page goes on by itself when it is back.");
+    say(gettext("The connection is lost. This page goes on by itself when it is back."));
   }
   setTimeout(ask, ASK_AGAIN);
 }
 
 function told({ answer, refusal, item }) {
   if (answer) hear(answer, item);
-  if (refusal) say(`Not kept: ${refusal}`);
+  if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
   show();
   if (wanted && find(wanted)) {
     select(wanted);
@@ -108,15 +109,15 @@ function showChip(chip, counts) {
 
 function showNeed() {
   const number = cells.filter(needsPerson).length;
-  part("need").textContent = number ? `${number} ${number === 1 ? "needs" : "need"} a person` : "None needs a person";
+  part("need").textContent = number ? ngettext("%(number)s needs a person", "%(number)s need a person", number) : gettext("None needs a person");
   for (const button of [part("need-next"), part("need-previous")]) button.disabled = !number;
 }
 
 function whyEmpty() {
-  if (!heard.image.state) return "The cells are being fetched.";
-  if (["queued", "running"].includes(heard.image.state)) return "This field is being read. The cells appear here by themselves.";
-  if (heard.image.state === "failed") return "This field could not be read.";
-  return group === "all" ? "No red cell was found in this photograph." : `No cell is ${word(group).toLowerCase()}.`;
+  if (!heard.image.state) return gettext("The cells are being fetched.");
+  if (["queued", "running"].includes(heard.image.state)) return gettext("This field is being read. The cells appear here by themselves.");
+  if (heard.image.state === "failed") return gettext("This field could not be read.");
+  return group === "all" ? gettext("No red cell was found in this photograph.") : gettext("No cell is %(answer)s.", { answer: word(group).toLowerCase() });
 }
 
 function showUnsent() {
@@ -129,7 +130,8 @@ let lastSaid = "";
 function announce(counts) {
   if (!heard.image.state || outbox.items.length) return;
   const { counted, parasitized, uncertain } = counts;
-  const text = `${counted} cells counted, ${parasitized} parasitized, ${uncertain} uncertain. ${part("headline").textContent}`;
+  const sentence = gettext("%(counted)s cells counted, %(parasitized)s parasitized, %(uncertain)s uncertain.", { counted, parasitized, uncertain });
+  const text = `${sentence} ${part("headline").textContent}`;
   if (text !== lastSaid) part("live").textContent = lastSaid = text;
 }
 
@@ -182,7 +184,7 @@ function stepToNeed(by) {
     const cell = list[(index + 2 * list.length) % list.length];
     if (needsPerson(cell)) return select(cell.id);
   }
-  say("No cell needs a person now.");
+  say(gettext("No cell needs a person now."));
 }
 
 // Saying
@@ -206,7 +208,7 @@ function tell(id, word) {
   say("");
   if (heard.cells.some((cell) => cell.id === id)) return outbox.add({ cell: id, ...word }), true;
   if (change(id, word)) return true;
-  say("This cell is just being sent. Try again in a moment.");
+  say(gettext("This cell is just being sent. Try again in a moment."));
   return false;
 }
 
@@ -270,7 +272,7 @@ function showDraft() {
   if (!draft.isOn) return card.show(find(selected), cells.length);
   card.showDraft(draft.box);
   const [x, y, width, height] = draft.box;
-  part("place").textContent = `Box of ${width} by ${height} pixels, ${x} from the left, ${y} from the top. Arrow keys move it, with Shift they resize it.`;
+  part("place").textContent = gettext("Box of %(width)s by %(height)s pixels, %(x)s from the left, %(y)s from the top. Arrow keys move it, with Shift they resize it.", { width, height, x, y });
 }
 
 function toggleBoxes() {
@@ -305,24 +307,24 @@ const go = (selector) => () => document.querySelector(selector)?.click();
 
 listen(
   [
-    ["Next and previous cell that needs a person", { n: actions["need-next"], p: actions["need-previous"] }],
-    ["Next and previous cell", { j: actions.next, k: actions.previous }],
-    ["Parasitized, uninfected, cannot tell, not a cell", Object.fromEntries(LABELS.map((label, index) => [index + 1, () => opine(label)]))],
-    ["Agree with the model", { a: agree }],
-    ["Write a note on the cell", { c: note }],
-    ["Take back what you said of the cell", { t: actions["take-back"] }],
-    ["Undo, and do again", { z: actions.undo, y: actions.redo }],
-    ["Heatmap of the chosen cell", { h: actions.heat }],
-    ["Add a missed cell: draw a box, or move it with the arrow keys and resize it with Shift and the arrow keys; then 1, 2 or 3", { d: draw }],
-    ["Not a cell: remove the box", { Delete: () => opine("no-cell") }],
-    ["Hide and show the boxes", { b: toggleBoxes }],
-    ["Zoom in, zoom out, whole field", { "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions.whole }],
-    ["Move the photograph, or walk through the row of cells, whichever has the focus", Object.fromEntries(Object.keys(ARROWS).map((key) => [key, null]))],
-    ["Choose no cell, or draw no box", { Escape: () => (draft.isOn ? draft.stop() : select(null)) }],
-    ["Next field with cells to look at", { f: go("[data-verdict] a[href*='/field/']") }],
-    ["Back to the slide", { s: go("[data-slide]") }],
-    ["Next slide that needs you", { g: go("[data-next-slide]") }],
-    ["All keys", { "?": null }],
+    [gettext("Next and previous cell that needs a person"), { n: actions["need-next"], p: actions["need-previous"] }],
+    [gettext("Next and previous cell"), { j: actions.next, k: actions.previous }],
+    [gettext("Parasitized, uninfected, cannot tell, not a cell"), Object.fromEntries(LABELS.map((label, index) => [index + 1, () => opine(label)]))],
+    [gettext("Agree with the model"), { a: agree }],
+    [gettext("Write a note on the cell"), { c: note }],
+    [gettext("Take back what you said of the cell"), { t: actions["take-back"] }],
+    [gettext("Undo, and do again"), { z: actions.undo, y: actions.redo }],
+    [gettext("Heatmap of the chosen cell"), { h: actions.heat }],
+    [gettext("Add a missed cell: draw a box, or move it with the arrow keys and resize it with Shift and the arrow keys; then 1, 2 or 3"), { d: draw }],
+    [gettext("Not a cell: remove the box"), { Delete: () => opine("no-cell") }],
+    [gettext("Hide and show the boxes"), { b: toggleBoxes }],
+    [gettext("Zoom in, zoom out, whole field"), { "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions.whole }],
+    [gettext("Move the photograph, or walk through the row of cells, whichever has the focus"), Object.fromEntries(Object.keys(ARROWS).map((key) => [key, null]))],
+    [gettext("Choose no cell, or draw no box"), { Escape: () => (draft.isOn ? draft.stop() : select(null)) }],
+    [gettext("Next field with cells to look at"), { f: go("[data-verdict] a[href*='/field/']") }],
+    [gettext("Back to the slide"), { s: go("[data-slide]") }],
+    [gettext("Next slide that needs you"), { g: go("[data-next-slide]") }],
+    [gettext("All keys"), { "?": null }],
   ],
   (event) => (ARROWS[event.key] ? arrow(event) : event.key === "=" ? actions["zoom-in"] : null),
 );
@@ -356,7 +358,7 @@ view.viewer.addHandler("open", () => {
   part("draw").disabled = false;
   if (find(selected)) view.bringToSight(find(selected).box);
 });
-view.viewer.addHandler("open-failed", () => say("The photograph could not be loaded. Reload the page to try again."));
+view.viewer.addHandler("open-failed", () => say(gettext("The photograph could not be loaded. Reload the page to try again.")));
 
 strip.takePhoto(photo);
 strip.photo.addEventListener("load", () => show());

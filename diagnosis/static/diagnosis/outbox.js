@@ -3,11 +3,13 @@
 // An opinion stays here until the server has answered: on the page, and in the browser's store,
 // where a reload finds it again. A refusal takes it out; a lost connection does not.
 
+import { gettext, ngettext } from "./words.js";
+
 const PAUSES = [1_000, 2_000, 5_000, 15_000]; // ms until the next try
 const SILENCE = 30_000; // ms without an answer before a request counts as lost
 const TRANSIENT = [401, 408, 429];
 
-export const LOST = { trouble: "The connection is lost." };
+export const LOST = { trouble: gettext("The connection is lost.") };
 
 export class Outbox {
   // `store` names this person's opinions of this page; `post` sends one and gives its outcome,
@@ -79,8 +81,12 @@ export class Outbox {
   get words() {
     const number = this.items.length;
     if (!this.trouble || !number) return "";
-    const opinions = `${number} ${number === 1 ? "opinion is" : "opinions are"}`;
-    return `${this.trouble} ${opinions} kept on this computer and sent when it is possible again.`;
+    const sentence = ngettext(
+      "%(number)s opinion is kept on this computer and sent when it is possible again.",
+      "%(number)s opinions are kept on this computer and sent when it is possible again.",
+      number,
+    );
+    return `${this.trouble} ${sentence}`;
   }
 }
 
@@ -92,16 +98,16 @@ export async function ask(address, { who, headers, ...options }, understood) {
   const answer = response.ok && !response.redirected && understood(text);
   if (answer) return { answer };
   // Whose page is out of date loses nothing by it.
-  if (response.status === 403 && !parsed(text)?.error) return { trouble: "You may not do this, or the page is out of date: load it again." };
-  if (response.status === 401) return { trouble: "You are signed out: sign in in another tab." };
+  if (response.status === 403 && !parsed(text)?.error) return { trouble: gettext("You may not do this, or the page is out of date: load it again.") };
+  if (response.status === 401) return { trouble: gettext("You are signed out: sign in in another tab.") };
   const isRefusal = response.status >= 400 && response.status < 500 && !TRANSIENT.includes(response.status);
-  return isRefusal ? { refusal: whyNot(response, text) } : { trouble: "The server could not take it just now." };
+  return isRefusal ? { refusal: whyNot(response, text) } : { trouble: gettext("The server could not take it just now.") };
 }
 
 function whyNot({ status }, text) {
   const said = parsed(text)?.error ?? (text.length < 300 && !text.includes("<") && text);
   if (said) return said;
-  return status === 404 ? "This is no longer here." : "The server did not understand it.";
+  return status === 404 ? gettext("This is no longer here.") : gettext("The server did not understand it.");
 }
 
 export function token(within) {

@@ -4,6 +4,7 @@
 import { Deeds } from "./deeds.js";
 import { listen } from "./keys.js";
 import { ask, Outbox, token } from "./outbox.js";
+import { gettext } from "./words.js";
 
 const results = document.getElementById("results");
 const reading = document.querySelector("[data-reading]");
@@ -34,7 +35,7 @@ function post({ image, fields, label, comment, seen }) {
 
 function told({ answer, refusal, item }) {
   if (answer && item.image) swap(answer);
-  if (refusal) say(`Not kept: ${refusal}`);
+  if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
   if (item?.fields && (item.fields.close || refusal)) return leave();
   if (refusal) unmark(item.image);
   show();
@@ -166,7 +167,7 @@ function stepToNeed(by) {
   const here = Math.max(list.indexOf(current()), by < 0 ? 0 : -1);
   const found = list.map((_, count) => list.at((here + by * (count + 1)) % list.length)).find((one) => one.matches(NEEDS));
   if (found) choose(found);
-  else say("No image here needs a person now.");
+  else say(gettext("No image here needs a person now."));
 }
 
 function act(name) {
@@ -196,7 +197,7 @@ function note() {
 
 function undo(how) {
   const deed = deeds[how]();
-  if (!deed) return say(how === "undo" ? "There is nothing to undo." : "There is nothing to do again.");
+  if (!deed) return say(how === "undo" ? gettext("There is nothing to undo.") : gettext("There is nothing to do again."));
   choose(card(deed.image));
 }
 
@@ -210,21 +211,21 @@ function toReading() {
 
 listen(
   [
-    ["Next and previous image that needs a person", { n: () => stepToNeed(1), p: () => stepToNeed(-1) }],
-    ["Next and previous image", { j: () => step(1), k: () => step(-1) }],
-    ["Parasitized, uninfected, cannot tell", Object.fromEntries(Object.entries(LABELS).map(([key, word]) => [key, label(word)]))],
-    ["Agree with the model", { a: label("") }],
-    ["Write a note on the image", { c: note }],
-    ["Take back what you said of the image", { Delete: takeBack }],
-    ["Undo, and do again", { z: () => undo("undo"), y: () => undo("redo") }],
-    ["See the image large, or open the field", { o: () => current()?.querySelector(".photo").click() }],
-    ["Heatmap of the image, of all images", { h: act("[data-heat]"), m: go("[data-heat-all]") }],
-    ["First field with cells to look at", { f: go("#verdict a[href*='/field/']") }],
-    ["Conclude of the whole slide, or settle where readings differ", { w: toReading }],
-    ["Sign or amend the report", { s: go("#report a.button") }],
-    ["Add images", { i: () => document.getElementById("files").focus() }],
-    ["Next slide that needs you", { g: go("[data-next-slide]") }],
-    ["All keys", { "?": null }],
+    [gettext("Next and previous image that needs a person"), { n: () => stepToNeed(1), p: () => stepToNeed(-1) }],
+    [gettext("Next and previous image"), { j: () => step(1), k: () => step(-1) }],
+    [gettext("Parasitized, uninfected, cannot tell"), Object.fromEntries(Object.entries(LABELS).map(([key, word]) => [key, label(word)]))],
+    [gettext("Agree with the model"), { a: label("") }],
+    [gettext("Write a note on the image"), { c: note }],
+    [gettext("Take back what you said of the image"), { Delete: takeBack }],
+    [gettext("Undo, and do again"), { z: () => undo("undo"), y: () => undo("redo") }],
+    [gettext("See the image large, or open the field"), { o: () => current()?.querySelector(".photo").click() }],
+    [gettext("Heatmap of the image, of all images"), { h: act("[data-heat]"), m: go("[data-heat-all]") }],
+    [gettext("First field with cells to look at"), { f: go("#verdict a[href*='/field/']") }],
+    [gettext("Conclude of the whole slide, or settle where readings differ"), { w: toReading }],
+    [gettext("Sign or amend the report"), { s: go("#report a.button") }],
+    [gettext("Add images"), { i: () => document.getElementById("files").focus() }],
+    [gettext("Next slide that needs you"), { g: go("[data-next-slide]") }],
+    [gettext("All keys"), { "?": null }],
   ],
   // The large image has these keys itself.
   (event) => (viewer.open && event.key.toLowerCase() === "h" ? () => {} : null),

@@ -3,6 +3,8 @@
 // A file is waiting → sending → done | refused (by the server, with its reason) | lost (on the
 // way: it stays here and can be sent again). Without this module the form posts all at once.
 
+import { decimal, gettext, ngettext } from "./words.js";
+
 const AT_ONCE = 3;
 const SILENCE = 60_000; // ms without a byte moving before a transfer counts as lost
 
@@ -17,7 +19,6 @@ let started = false;
 let items = [];
 
 const count = (...states) => items.filter((item) => states.includes(item.state)).length;
-const files = (number) => `${number} ${number === 1 ? "file" : "files"}`;
 
 // Choosing
 
@@ -28,7 +29,7 @@ function add(chosen) {
     items.push(item);
     part("files").append(item.row);
     const tooLarge = file.size > limit;
-    settle(item, tooLarge ? "refused" : "waiting", tooLarge ? `Larger than ${limit / 1e6} MB.` : sizeOf(file));
+    settle(item, tooLarge ? "refused" : "waiting", tooLarge ? gettext("Larger than %(size)s MB.", { size: limit / 1e6 }) : sizeOf(file));
   }
   report();
   if (started) pump();
@@ -38,7 +39,7 @@ function newRow(file) {
   const row = part("row").content.firstElementChild.cloneNode(true);
   const name = row.querySelector(".file-name");
   name.textContent = name.title = file.name;
-  row.querySelector("[data-remove]").setAttribute("aria-label", `Remove ${file.name}`);
+  row.querySelector("[data-remove]").setAttribute("aria-label", gettext("Remove %(name)s", { name: file.name }));
   preview(file, row.querySelector(".file-picture"));
   return row;
 }
@@ -56,7 +57,7 @@ function preview(file, place) {
 }
 
 function sizeOf(file) {
-  return file.size < 1e6 ? `${Math.ceil(file.size / 1e3)} kB` : `${(file.size / 1e6).toFixed(1)} MB`;
+  return file.size < 1e6 ? `${Math.ceil(file.size / 1e3)} kB` : `${decimal(file.size / 1e6, 1)} MB`;
 }
 
 function remove(item) {
@@ -102,34 +103,34 @@ function progress(item, share) {
     lost(item);
   }, SILENCE);
   item.row.querySelector("progress").value = share;
-  say(item, share < 1 ? `${Math.floor(share * 100)} %` : "Checking");
+  say(item, share < 1 ? `${Math.floor(share * 100)} %` : gettext("Checking"));
 }
 
 function answered(item, request) {
   const answer = parsed(request.responseText);
   const [receipt] = answer?.receipts ?? [];
   if (request.status === 200 && receipt) received(item, receipt);
-  else if (request.status === 401) lost(item, "You are signed out. Sign in in another tab, then send again.");
-  else if (request.status === 413) settle(item, "refused", "Larger than this server takes.");
-  else lost(item, answer?.error ?? "The server could not take it just now.");
+  else if (request.status === 401) lost(item, gettext("You are signed out. Sign in in another tab, then send again."));
+  else if (request.status === 413) settle(item, "refused", gettext("Larger than this server takes."));
+  else lost(item, answer?.error ?? gettext("The server could not take it just now."));
   pump();
 }
 
 function received(item, receipt) {
   if (receipt.refusal) settle(item, "refused", receipt.refusal);
-  else settle(item, "done", receipt.note || "Received");
+  else settle(item, "done", receipt.note || gettext("Received"));
   item.row.classList.toggle("noted", Boolean(receipt.note));
   document.body.dispatchEvent(new CustomEvent("refresh"));
 }
 
-function lost(item, why = "The connection was lost. The file is still here.") {
+function lost(item, why = gettext("The connection was lost. The file is still here.")) {
   settle(item, "lost", why);
   if (item.request.status === 0) pump();
 }
 
 function sendAgain() {
   started = true;
-  items.filter((item) => item.state === "lost").forEach((item) => settle(item, "waiting", "Waiting"));
+  items.filter((item) => item.state === "lost").forEach((item) => settle(item, "waiting", gettext("Waiting")));
   report();
   if (target) pump();
   else form.requestSubmit();
@@ -175,14 +176,15 @@ function report() {
 }
 
 function summary(sent) {
-  if (started && count("sending", "waiting")) return `Sending: ${sent} of ${items.length} done`;
+  if (started && count("sending", "waiting")) return gettext("Sending: %(sent)s of %(total)s done", { sent, total: items.length });
+  const [waiting, done, refused, lost] = ["waiting", "done", "refused", "lost"].map((state) => count(state));
   const parts = [
-    [count("waiting"), "ready to send"],
-    [count("done"), "received"],
-    [count("refused"), "refused"],
-    [count("lost"), "not sent"],
+    waiting && ngettext("%(number)s file ready to send", "%(number)s files ready to send", waiting),
+    done && ngettext("%(number)s file received", "%(number)s files received", done),
+    refused && ngettext("%(number)s file refused", "%(number)s files refused", refused),
+    lost && ngettext("%(number)s file not sent", "%(number)s files not sent", lost),
   ];
-  return parts.filter(([number]) => number).map(([number, word]) => `${files(number)} ${word}`).join(" · ");
+  return parts.filter(Boolean).join(" · ");
 }
 
 function finish() {
@@ -200,7 +202,7 @@ async function makeSlide() {
   const headers = { Accept: "application/json", "X-CSRFToken": token() };
   const response = await fetch(form.action, { method: "POST", body, headers });
   const answer = parsed(await response.text());
-  if (response.status === 401) throw new Error("You are signed out. Sign in in another tab, then send again.");
+  if (response.status === 401) throw new Error(gettext("You are signed out. Sign in in another tab, then send again."));
   if (response.status !== 201) throw Object.assign(new Error(answer?.error ?? ""), { fields: answer?.errors });
   ({ url: slide, images: target } = answer);
   part("about").disabled = true;
@@ -221,14 +223,14 @@ function showErrors(errors = {}) {
 }
 
 function whyNot(error) {
-  if (error.fields) return "Nothing was sent yet: look at what is marked above.";
-  if (error instanceof TypeError) return "The connection was lost. Nothing was sent yet; the files are still here.";
-  return error.message || "The server could not take it just now. The files are still here.";
+  if (error.fields) return gettext("Nothing was sent yet: look at what is marked above.");
+  if (error instanceof TypeError) return gettext("The connection was lost. Nothing was sent yet; the files are still here.");
+  return error.message || gettext("The server could not take it just now. The files are still here.");
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (!count("waiting")) return void (part("text-total").textContent = "Choose at least one photograph.");
+  if (!count("waiting")) return void (part("text-total").textContent = gettext("Choose at least one photograph."));
   try {
     if (makesSlide && !target) await makeSlide();
     showErrors();

@@ -1,5 +1,7 @@
 // The images of a slide: heatmaps laid over them, and each one large with previous and next.
 
+import { gettext } from "./words.js";
+
 const results = document.getElementById("results");
 const viewer = document.getElementById("viewer");
 const stage = viewer.querySelector("[data-stage]");
@@ -20,7 +22,7 @@ function overlay(photo, address) {
   if (!address) return;
   const heat = new Image();
   heat.className = "heat";
-  heat.alt = "Heatmap";
+  heat.alt = gettext("Heatmap");
   heat.src = address;
   photo.append(heat);
 }
@@ -82,7 +84,7 @@ function describe() {
   const list = cells();
   const index = list.indexOf(open);
   viewer.dataset.of = open.id;
-  part("place").textContent = `${index + 1} of ${list.length} · ${open.querySelector(".cell-name").textContent}`;
+  part("place").textContent = `${gettext("%(place)s of %(total)s", { place: index + 1, total: list.length })} · ${open.querySelector(".cell-name").textContent}`;
   fillSide();
   part("previous").disabled = index <= 0;
   part("next").disabled = index === list.length - 1;
