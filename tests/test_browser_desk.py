@@ -82,6 +82,20 @@ def test_a_note_is_kept_with_the_answer_when_one_leaves_it(open_slide):
     expect(page.locator(".cell .remark")).to_have_text("a platelet?")
 
 
+def test_a_note_that_is_written_while_the_answer_arrives_is_kept(open_slide):
+    page = open_slide()
+    page.route(REVIEWS, lambda route: (page.wait_for_timeout(500), route.fallback()))
+    page.keyboard.press("n")
+    page.keyboard.press("3")
+    page.keyboard.press("c")
+    with page.expect_response(REVIEWS) as answered:
+        page.keyboard.type("a pla")
+    answered.value.finished()
+    page.keyboard.type("telet?")
+    page.keyboard.press("Tab")
+    expect(page.locator(".cell .remark")).to_have_text("a platelet?")
+
+
 def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slide):
     page = open_slide()
     posted = []

@@ -34,7 +34,7 @@ function post({ image, fields, label, comment, seen }) {
 }
 
 function told({ answer, refusal, item }) {
-  if (answer && item.image) swap(answer);
+  if (answer && item.image) take(answer, item);
   if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
   if (item?.fields && (item.fields.close || refusal)) return leave();
   if (refusal) unmark(item.image);
@@ -46,6 +46,14 @@ function leave() {
   if (outbox.items.length) return show();
   location.hash = "reading";
   location.reload();
+}
+
+// A card in which somebody writes a note stays until they leave it.
+function take(html, { image, label, comment }) {
+  const focused = document.activeElement;
+  if (focused?.name !== "comment" || focused.closest("#cells .cell") !== card(image)) return swap(html);
+  Object.assign(focused.form.dataset, { label, comment });
+  focused.addEventListener("blur", () => setTimeout(() => swap(html)), { once: true });
 }
 
 // The card, and what is counted above it.
