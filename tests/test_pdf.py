@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from django.utils import translation
 from pypdf import PdfReader
 
 from diagnosis import cells, pdf, pdf_pictures, pictures, signing, summary, verdict
@@ -56,6 +57,15 @@ def test_it_says_whose_slide_it_is_and_what_its_fields_say(slide):
     assert "parasites per µL" in page
     assert "Basis: 5,000,000 red cells per µL, assumed, not measured" in page
     assert "Page made 25 November 2026, 09:30 UTC" in page
+
+
+@pytest.mark.parametrize("language", ["fr", "pt"])
+def test_it_is_in_english_whoever_asks(slide, language):
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 1970)
+    content = summary.of_slide(slide)
+    english = text(page_of(pdf.of(content, None, NOW)))
+    with translation.override(language):
+        assert text(page_of(pdf.of(content, None, NOW))) == english
 
 
 def test_the_wording_and_the_limits_are_on_every_page(slide):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.utils import translation
 
 from diagnosis import cells, finding, reviews, summary, verdict
 from diagnosis.models import Band, Finding, Prediction
@@ -62,6 +63,18 @@ def test_fields_have_the_finding_s_own_words_and_numbers(slide):
         "is_measured": True,
     }
     assert said["crops"] is None
+
+
+@pytest.mark.parametrize("language", ["fr", "pt"])
+def test_it_is_in_english_whoever_asks(slide, language):
+    """Its words are signed: what two people see of it, and its fingerprint, are the same."""
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 1970, "edge")
+    read(slide, "uncertain")
+    english = summary.of_slide(slide)
+    with translation.override(language):
+        assert summary.of_slide(slide) == english
+        assert finding.of_slide(slide).lines != english["lines"][:2]
+    assert "2,000 red cells" in english["lines"][1]
 
 
 def test_an_assumed_basis_is_called_so(slide):
