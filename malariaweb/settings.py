@@ -118,7 +118,7 @@ TEMPLATES = [
 ]
 # A language is offered once its catalogues are complete; tests/test_languages.py sees to that.
 LANGUAGE_CODE = "en-gb"
-LANGUAGES = [("en-gb", "English")]
+LANGUAGES = [("en-gb", "English"), ("fr", "Français"), ("pt", "Português")]
 LANGUAGE_COOKIE_NAME = "language"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"
