@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
 
 from diagnosis import models, phrases, registry, tasks, trail
 from ml import card, field_reading, images, rejection, sandbox, sandbox_child
+from tests.people import laboratory_of, signed_in
+from tests.readings import failed, new_slide, read
 
 
 def refusals(module: ModuleType) -> Iterator[str]:
@@ -91,3 +96,27 @@ def test_numbers_and_names_in_a_kept_sentence_are_kept(monkeypatch: pytest.Monke
     french = {phrases.ERRORS[-1]: "Une erreur a interrompu la lecture (%(name)s)."}
     monkeypatch.setattr(phrases, "gettext", french.get)
     assert phrases.shown(kept) == "Une erreur a interrompu la lecture (ValueError)."
+
+
+@pytest.fixture
+def client_of_a_slide(db: None) -> Iterator[tuple[Client, str]]:
+    """A person, and the page of their slide with an image that was rejected and one not read."""
+    laboratory = laboratory_of("ada")
+    slide = new_slide(laboratory)
+    read(slide, "rejected", reasons=[rejection.REASONS["part"]])
+    failed(slide, error=tasks.ERROR.format(name="ValueError"))
+    yield signed_in(laboratory.members.get()), reverse("slide", args=[slide.pk])
+    translation.activate("en-gb")
+
+
+def test_a_page_says_what_was_kept_in_the_language_of_whoever_reads(
+    client_of_a_slide: tuple[Client, str],
+) -> None:
+    client, page = client_of_a_slide
+    said = {
+        "pt": ("Não mostra nenhum glóbulo vermelho inteiro.", "interrompeu a leitura (ValueError)"),
+        "en": (rejection.REASONS["part"], "An error stopped the reading (ValueError)."),
+    }
+    for language, sentences in said.items():
+        text = client.get(page, headers={"Accept-Language": language}).text
+        assert all(words in text for words in sentences), language
