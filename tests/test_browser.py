@@ -246,6 +246,26 @@ def test_light_or_dark_is_remembered_from_the_first_paint(open_page):
     assert "data-theme" not in page.request.get("/").text().partition(">")[2][:40]
 
 
+@pytest.mark.parametrize(
+    ("name", "heading", "ready"),
+    [
+        ("Français", "Nouvelle lame", "2 fichiers prêts à envoyer"),
+        ("Português", "Nova lâmina", "2 ficheiros prontos a enviar"),
+    ],
+)
+def test_a_language_is_chosen_by_keyboard_and_scripts_speak_it(
+    open_page, ada, tmp_path, name, heading, ready
+):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/new/")
+    page.get_by_role("button", name=name).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 1, 2))
+    expect(page.locator("[data-text-total]")).to_have_text(ready)
+    assert has_no_sideways_scroll(page)
+
+
 def test_a_lost_connection_is_said_while_results_are_awaited(open_page, ada, site, tmp_path):
     page = open_page(storage_state=ada)
     for worker in list(site.workers):
