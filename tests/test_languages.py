@@ -45,6 +45,10 @@ class TestChoosing:
             page = Client(headers={"Accept-Language": asked}).get(reverse("account_login"))
             assert f'<html lang="{language}"' in page.content.decode(), asked
 
+    def test_what_answers_a_form_may_not_be_an_address_to_return_to(self, both):
+        page = Client().post(reverse("account_login"), {"login": "", "password": ""}).text
+        assert 'name="next" value="/"' in page
+
     @pytest.mark.parametrize("who", ["signed out", "signed in"])
     def test_a_person_chooses_it_and_stays_on_the_page(self, who, both):
         user = laboratory_of("ada").members.get()
