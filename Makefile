@@ -21,7 +21,7 @@ test: .venv/dev.stamp servers
 	@$(MAKE) --no-print-directory --jobs 2 tests lint
 
 tests:
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check
