@@ -95,6 +95,10 @@ def of_slide(slide: Slide) -> list[Difference]:
     return found
 
 
+def find(slide: Slide, key: str) -> Difference | None:
+    return next((one for one in of_slide(slide) if one.key == key), None)
+
+
 @transaction.atomic
 def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlement:
     """What counts where the readings differ, by a third person or after discussion.
@@ -103,7 +107,7 @@ def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlem
     """
     current.lock([slide.pk])
     slide = Slide.objects.get(pk=slide.pk)
-    found = next((one for one in of_slide(slide) if one.key == key), None)
+    found = find(slide, key)
     if found is None:
         raise CannotSettle(_("The two readings do not differ there."))
     if label not in dict(found.choices):

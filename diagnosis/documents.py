@@ -1,12 +1,15 @@
-"""The report of a slide as a file: what was signed or, before that, how the slide stands."""
+"""A slide as a file, for pages and programs; that somebody took it is noted.
+
+A report is what was signed or, before that, how the slide stands.
+"""
 
 import json
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 
-from . import audit, fhir, reports, signing, summary
+from . import access, audit, fhir, reports, signing, summary
 from .models import Action, Report, Slide
 
 
@@ -22,6 +25,19 @@ def pdf_response(slide: Slide) -> HttpResponse:
 def fhir_response(slide: Slide) -> HttpResponse:
     text = json.dumps(fhir.bundle(*_report(slide)), indent=1)
     return _exported(slide, "FHIR", text.encode(), "application/fhir+json", "json")
+
+
+def csv_response(slide: Slide, user: access.Visitor) -> StreamingHttpResponse:
+    """A row an image."""
+    audit.note(Action.EXPORTED, slide)
+    found = access.slides_for(user).filter(pk=slide.pk)
+    return reports.csv_response(found, slide.code, user)
+
+
+def cells_response(slide: Slide, user: access.Visitor) -> StreamingHttpResponse:
+    """A row a red cell."""
+    audit.note(Action.EXPORTED, slide)
+    return reports.streamed(reports.cell_lines(slide, user), f"{slide.code}-cells")
 
 
 def _report(slide: Slide) -> tuple[dict[str, Any], Report | None]:

@@ -40,14 +40,8 @@ STATUSES = {
     "failed": Q(state=State.FAILED),
     "pending": Q(state__in=PENDING_STATES),
 }
-WORDS = {
-    "parasitized": gettext_lazy("Parasitized"),
-    "uncertain": gettext_lazy("Uncertain"),
-    "uninfected": gettext_lazy("Uninfected"),
-    "rejected": gettext_lazy("Rejected"),
-    "failed": gettext_lazy("Not read"),
-    "pending": gettext_lazy("Waiting"),
-}
+WORDS = dict(Decision.choices)
+WORDS |= {"failed": gettext_lazy("Not read"), "pending": gettext_lazy("Waiting")}
 ORDERS = {
     "suspicious": gettext_lazy("Most suspicious first"),
     "upload": gettext_lazy("As uploaded"),

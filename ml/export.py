@@ -94,36 +94,29 @@ def _head(path: Path) -> str:
 
 
 def _export(network: CellNet, path: Path, size: int) -> None:
-    example = torch.zeros(2, 3, size, size)
+    sides = {name: {0: "n"} for name in ("input", *OUTPUTS)}
+    write_float(network, path, torch.zeros(2, 3, size, size), sides)
+
+
+def write_float(
+    network: torch.nn.Module, path: Path, example: torch.Tensor, sides: dict[str, dict[int, str]]
+) -> None:
+    """`network` as float32 ONNX. `sides` names the input, then each output, with those of its
+    dimensions that may have any length."""
+    first, *others = sides
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval(),
             (example,),
             str(path),
-            input_names=["input"],
-            output_names=list(OUTPUTS),
+            input_names=[first],
+            output_names=others,
             opset_version=OPSET,
             # torch's newer exporter takes fifteen seconds and a library more for the same graph
             dynamo=False,
-            dynamic_axes={name: {0: "n"} for name in ("input", *OUTPUTS)},
+            dynamic_axes=sides,
         )
-    _strip(path)
-
-
-def _strip(path: Path) -> None:
-    """Drop the exporter's notes, which name folders of the machine that made the model."""
-    model = onnx.load(str(path))
-    for part in (
-        *model.graph.node,
-        *model.graph.input,
-        *model.graph.output,
-        *model.graph.initializer,
-    ):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del model.metadata_props[:]
-    onnx.save(model, str(path))
 
 
 def parity(exported: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> Parity:

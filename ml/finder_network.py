@@ -4,15 +4,11 @@ Centres as peaks of a map and boxes read off there: Zhou, Wang, Krähenbühl 201
 four distances to the box's sides: Tian et al. 2019 (FCOS).
 """
 
-import warnings
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml.fields import KINDS
 
-OPSET = 18
 WIDTHS = (16, 32, 64, 96)
 RARE = -4.6
 """First bias of the centres: one place in a hundred holds one (Lin et al. 2017)."""
@@ -60,20 +56,3 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
-
-
-def export(network: FinderNet, path: str) -> None:
-    """One float32 ONNX file for fields of any size."""
-    sides = {2: "height", 3: "width"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network.eval(),
-            (torch.zeros(1, 3, 64, 96),),
-            path,
-            input_names=["field"],
-            output_names=["centres", "sides"],
-            opset_version=OPSET,
-            dynamo=False,  # as in ml.export
-            dynamic_axes=dict.fromkeys(("field", "centres", "sides"), sides),
-        )

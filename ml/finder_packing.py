@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ml.annotations import blocks, read_annotations
 from ml.artifact import write_json, writing
 from ml.detection import figures, match
 from ml.engines import cores
+from ml.export import write_float
 from ml.fields import FINDER, Finder, FinderManifest, OnnxSession
-from ml.finder_network import FinderNet, export
+from ml.finder_network import FinderNet
 from ml.finder_training import SIDE, Field, FinderConfig, read_fields, train_finder
 
 FIGURES = "metrics.json"
 THRESHOLDS = np.arange(0.25, 0.65, 0.05).round(2).tolist()
 OVERLAPS = (0.4, 0.5)
 EDGE = 0.03
+_SIDES = dict.fromkeys(("field", "centres", "sides"), {2: "height", 3: "width"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,7 @@ def pack_finder(
 ) -> dict[str, Any]:
     """ArtifactError where the folder is not empty."""
     with writing(output) as folder:
-        export(network, str(folder / FINDER))
+        write_float(network, folder / FINDER, torch.zeros(1, 3, 64, 96), _SIDES)
         session = OnnxSession(folder / FINDER, cores())
         manifest = FinderManifest(
             name=output.name,

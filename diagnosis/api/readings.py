@@ -5,7 +5,6 @@ from rest_framework import status
 from rest_framework.response import Response
 
 from .. import access, audit, blindness, disputes, readings
-from ..models import Slide
 from . import serializers
 from .base import Asked, View
 
@@ -19,7 +18,7 @@ class Readings(View):
     def get(self, request: Asked, pk: str) -> Response:
         slide = access.get_slide(request.user, pk)
         audit.saw([slide])
-        found = slide.readings.select_related("reader")
+        found = slide.readings.all()
         if blindness.hides(request.user, slide):
             found = found.filter(reader=request.user)
         pages, shown = self.paged(found)
@@ -58,10 +57,6 @@ class Differences(View):
         slide = access.get_slide_to_sign(request.user, pk)
         new = serializers.NewSettlement(data=request.data)
         new.is_valid(raise_exception=True)
-        disputes.settle(slide, request.user, **new.validated_data)
-        settled = _difference(slide, new.validated_data["key"])
+        settlement = disputes.settle(slide, request.user, **new.validated_data)
+        settled = disputes.find(settlement.slide, new.validated_data["key"])
         return Response(serializers.DifferenceOut(settled).data, status.HTTP_201_CREATED)
-
-
-def _difference(slide: Slide, key: str) -> disputes.Difference:
-    return next(one for one in disputes.of_slide(Slide.objects.get(pk=slide.pk)) if one.key == key)

@@ -23,7 +23,6 @@ from .. import (
     history,
     intake,
     limits,
-    reports,
     signing,
     verdict,
 )
@@ -215,10 +214,7 @@ class SlideCsv(View):
         responses={(200, "text/csv"): OpenApiTypes.STR},
     )
     def get(self, request: Asked, pk: str) -> HttpResponseBase:
-        slide = access.get_slide(request.user, pk)
-        found = access.slides_for(request.user).filter(pk=slide.pk)
-        audit.note(Action.EXPORTED, slide)
-        return reports.csv_response(found, slide.code, request.user)
+        return documents.csv_response(access.get_slide(request.user, pk), request.user)
 
 
 class SlideCellsCsv(View):
@@ -227,6 +223,4 @@ class SlideCellsCsv(View):
         responses={(200, "text/csv"): OpenApiTypes.STR},
     )
     def get(self, request: Asked, pk: str) -> HttpResponseBase:
-        slide = access.get_slide(request.user, pk)
-        audit.note(Action.EXPORTED, slide)
-        return reports.streamed(reports.cell_lines(slide, request.user), f"{slide.code}-cells")
+        return documents.cells_response(access.get_slide(request.user, pk), request.user)

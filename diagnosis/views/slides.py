@@ -16,19 +16,19 @@ from .. import (
     again,
     audit,
     deletion,
+    documents,
     gallery,
     intake,
     limits,
     notices,
     readings,
     registry,
-    reports,
     signing,
     verdict,
     waiting,
 )
 from ..forms import BasisForm, ImagesForm, SlideForm
-from ..models import Action, Slide
+from ..models import Slide
 from .guard import Asked, signed_in, wants_json
 from .readings import panel
 
@@ -211,18 +211,13 @@ def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
 @require_safe
 @signed_in
 def slide_csv(request: Asked, pk: UUID) -> HttpResponseBase:
-    slide = access.get_slide(request.user, pk)
-    audit.note(Action.EXPORTED, slide)
-    found = access.slides_for(request.user).filter(pk=slide.pk)
-    return reports.csv_response(found, slide.code, request.user)
+    return documents.csv_response(access.get_slide(request.user, pk), request.user)
 
 
 @require_safe
 @signed_in
 def slide_cells_csv(request: Asked, pk: UUID) -> HttpResponseBase:
-    slide = access.get_slide(request.user, pk)
-    audit.note(Action.EXPORTED, slide)
-    return reports.streamed(reports.cell_lines(slide, request.user), f"{slide.code}-cells")
+    return documents.cells_response(access.get_slide(request.user, pk), request.user)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
