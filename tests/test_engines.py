@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ml import engines
-from ml.artifact import ArtifactError
+from ml.artifact import ArtifactError, read_manifest, shipped_model
 from ml.engines import choose_engine, engine_file, load_engine
-from ml.images import IMAGENET_MEAN, IMAGENET_STD, normalised
+from ml.images import normalised
 from ml.predictor import Predictor
 from tests.artifacts import drawn_pixels
 from tests.servers import ROOT, clean_environment
@@ -16,21 +16,27 @@ from tests.servers import ROOT, clean_environment
 CELLS = 64
 
 
-def outputs(name, folder, size=64):
-    batch = normalised(drawn_pixels(CELLS, size), IMAGENET_MEAN, IMAGENET_STD)
-    logits, activation, _ = load_engine(name, folder, threads=2)(batch)
+def outputs(name):
+    """Of the shipped model: one that a test trains differs from machine to machine."""
+    folder = shipped_model()
+    manifest = read_manifest(folder)
+    pixels = drawn_pixels(CELLS, manifest.image_size)
+    logits, activation, _ = load_engine(name, folder, threads=2)(
+        normalised(pixels, manifest.mean, manifest.std)
+    )
     return logits[:, 1] - logits[:, 0], activation
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch", "openvino"])
-def test_every_engine_answers_alike(name, training_run):
-    wanted, wanted_map = outputs("onnxruntime", training_run.artifact, 32)
-    found, found_map = outputs(name, training_run.artifact, 32)
+def test_every_engine_answers_alike(name):
+    wanted, wanted_map = outputs("onnxruntime")
+    found, found_map = outputs(name)
     assert found.dtype == found_map.dtype == np.float32
-    assert found_map.shape == wanted_map.shape == (CELLS, 1, 1)
-    # float against int8, and int8 rounded in other places: a network this small feels both
-    assert np.corrcoef(found, wanted)[0, 1] > 0.985
-    assert np.abs(found - wanted).max() < 0.15 * np.abs(wanted).max()
+    assert found_map.shape == wanted_map.shape
+    # float against int8, and int8 rounded in other places
+    assert np.corrcoef(found, wanted)[0, 1] > 0.999
+    assert np.corrcoef(found_map.ravel(), wanted_map.ravel())[0, 1] > 0.995
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
 
 
 def test_without_a_gpu_the_small_engine_is_chosen(tmp_path, monkeypatch):
