@@ -250,7 +250,6 @@ SAME_EVERYWHERE = {
 }
 IN_ENGLISH = {
     "api.html",  # as the API is, whose own description it shows
-    "mail.txt",  # a worker writes it, who knows no reader's language
 }
 OWN_WORDS = re.compile(
     r'(?:default:|\bwith \w+=|firstof [\w.]+ )"(?!submit|small)[^"]*[a-z]|\|pluralize', re.I
