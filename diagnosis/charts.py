@@ -13,7 +13,7 @@ from math import ceil, floor, log10
 
 from django.utils.formats import date_format
 
-from .words import number, percent
+from .words import in_percent, number, percent
 
 HEIGHT = 150
 STEPS = (1, 2, 2.5, 5, 10)
@@ -114,7 +114,7 @@ class Axes:
     def ticks(self, as_share: bool = False) -> list[Tick]:
         values = [self.step * n for n in range(round(self.top / self.step) + 1)]
         return [
-            Tick(self.y(v), f"{number(100 * v, 'g')} %" if as_share else number(v, ".0f"))
+            Tick(self.y(v), in_percent(number(100 * v, "g")) if as_share else number(v, ".0f"))
             for v in values
         ]
 

@@ -142,6 +142,7 @@ class _Slide:
     def observations(self) -> list[Resource]:
         content = self.content
         found = [self._presence()]
+        found[0]["note"] += _notes(content.get("cell_notes", []))
         if parasitaemia := content["parasitaemia"]:
             found += [self._percent(parasitaemia), self._density(parasitaemia)]
         if counts := content["counts"]:

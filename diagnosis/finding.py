@@ -23,7 +23,7 @@ from ml.parasitaemia import (
 from . import counting
 from .counting import Found
 from .models import ModelVersion, Slide
-from .words import between, number
+from .words import between, in_percent, number
 
 HYPERPARASITAEMIA = 5.0
 """Percent."""
@@ -111,7 +111,7 @@ class Result:
     @property
     def _percent(self) -> str:
         assert self.parasitaemia
-        return f"{short(self.parasitaemia.percent.value)} %"
+        return in_percent(short(self.parasitaemia.percent.value))
 
     def _parasitaemia_lines(self) -> list[str]:
         if self.parasitaemia is None:
@@ -131,7 +131,7 @@ class Result:
             )
         numbers = {
             "percent": self._percent,
-            "range": f"{between(short(percent.low), short(percent.high))} %",
+            "range": in_percent(between(short(percent.low), short(percent.high))),
             "per_ul": whole(per_ul.value),
             "range_per_ul": between(whole(per_ul.low), whole(per_ul.high)),
             "basis": number(self.basis),

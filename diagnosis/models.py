@@ -877,7 +877,7 @@ class Notice(models.Model):
 
 
 class MailChoice(models.Model):
-    """What a person wants to be told by mail; without a row, nothing."""
+    """What a person wants to be told by mail, and in which language; without a row, nothing."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="mail_choice"
@@ -886,6 +886,10 @@ class MailChoice(models.Model):
         _("When parasites are suspected on a slide of my laboratory"), default=False
     )
     uploaded = models.BooleanField(_("When a long upload of mine is read"), default=False)
+    language = models.CharField(
+        max_length=10, blank=True, default="", db_default="", editable=False,
+        help_text="Empty where none was chosen: then English.",
+    )  # fmt: skip
     claimed_at = models.DateTimeField(
         null=True, editable=False, help_text="By a worker that is sending."
     )

@@ -33,6 +33,7 @@ from .sheet import (
     Style,
     height,
     small_enough,
+    wrapped,
 )
 from .signing import Change
 from .words import english
@@ -47,6 +48,8 @@ TONES = {
 LABEL = Style(SEMIBOLD, 7.5, QUIET)
 VALUE = Style(REGULAR, 9.5, INK)
 SMALL = Style(REGULAR, 8, INK)
+ABOUT = INNER - 76
+"""The width of what is said of who and what read the slide, beside its label."""
 MOST_NOTES, MOST_NAMES, MOST_LINES, ABOUT_LINES = 8, 6, 7, 3
 
 
@@ -216,17 +219,27 @@ def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
     """Who and what read the slide, above the foot. Returns where it begins."""
     facts = {
         "Reviewed by": _some(content["reviewers"]) or "Nobody yet",
+        **_cell_notes(content),
         **_readings(content),
         "Read by": _some([_version(model) for model in content["models"]]) or "Nothing yet",
         "Limits": " ".join(content["limits"]),
     }
-    width = INNER - 76
-    tall = sum(height(text, SMALL, width, ABOUT_LINES) + 3 for text in facts.values())
+    tall = sum(height(text, SMALL, ABOUT, ABOUT_LINES) + 3 for text in facts.values())
     y = top = bottom - tall - 6
     for label, text in facts.items():
         sheet.text(MARGIN, y + 0.4, label, Style(SEMIBOLD, 8, QUIET))
-        y = sheet.text(MARGIN + 76, y, text, SMALL, width, ABOUT_LINES) + 3
+        y = sheet.text(RIGHT - ABOUT, y, text, SMALL, ABOUT, ABOUT_LINES) + 3
     return top - GAP
+
+
+def _cell_notes(content: dict[str, Any]) -> dict[str, str]:
+    """As many as have room, each whole. Reports that were signed without them know none."""
+    notes = content.get("cell_notes", [])
+    for kept in range(min(len(notes), MOST_NAMES), 0, -1):
+        shown = _some(notes, kept, between=" • ")
+        if len(wrapped(shown, SMALL, ABOUT, ABOUT_LINES + 1)) <= ABOUT_LINES:
+            return {"Notes on cells": shown}
+    return {"Notes on cells": f"{len(notes):,}, on the slide's page"} if notes else {}
 
 
 def _readings(content: dict[str, Any]) -> dict[str, str]:
@@ -236,9 +249,9 @@ def _readings(content: dict[str, Any]) -> dict[str, str]:
     return {"Readings": words} if words else {}
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - MOST_NAMES
-    shown = ", ".join(names[:MOST_NAMES])
+def _some(names: list[str], most: int = MOST_NAMES, between: str = ", ") -> str:
+    more = len(names) - most
+    shown = between.join(names[:most])
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 

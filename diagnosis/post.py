@@ -17,9 +17,10 @@ from django.core.mail import send_mail
 from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
-from . import notices
+from . import notices, verdict
 from .models import MailChoice, Notice
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,11 @@ def address_of(user: User) -> str:
     """A confirmed one: others may be a stranger's."""
     found = EmailAddress.objects.filter(user=user, verified=True).order_by("-primary")
     return found.values_list("email", flat=True).first() or ""
+
+
+def write_in(language: str, user: User) -> None:
+    """What is written to them from now on."""
+    MailChoice.objects.update_or_create(user=user, defaults={"language": language})
 
 
 def deliver() -> int:
@@ -74,23 +80,25 @@ def _write(choice: MailChoice) -> int:
     address = address_of(choice.user)
     is_sent = bool(address) and new.exists()
     if is_sent:
-        send_mail(
-            "Malariaweb: something is new for you",
-            render_to_string("diagnosis/mail.txt", _links(choice.user)),
-            None,
-            [address],
-        )
+        with translation.override(choice.language or settings.LANGUAGE_CODE):
+            send_mail(
+                _("Malariaweb: something is new for you"),
+                render_to_string("diagnosis/mail.txt", _said_to(choice.user)),
+                None,
+                [address],
+            )
     due.filter(pk__in=ids).update(is_to_mail=False)
     rest = {"sent_at": timezone.now()} if is_sent else {}
     MailChoice.objects.filter(pk=choice.pk).update(claimed_at=None, **rest)
     return int(is_sent)
 
 
-def _links(user: User) -> dict[str, object]:
+def _said_to(user: User) -> dict[str, object]:
     site = settings.SITE_URL or f"http://localhost:{settings.PORT}"
     return {
         "user": user,
         "notices": site + reverse("notices"),
         "choices": site + reverse("mail_choices"),
         "minutes": PAUSE.seconds // 60,
+        "research_use": _(verdict.RESEARCH_USE),
     }

@@ -33,6 +33,7 @@ NO_REASON = gettext_noop("Say why the report is amended.")
 NOT_SEEN = gettext_noop(
     "This slide or its report changed since you opened the page. Look again, then sign."
 )
+NOTES = "cell_notes"
 PARTS = {
     "images": gettext_noop("images"),
     "crops": gettext_noop("chosen cells"),
@@ -41,6 +42,7 @@ PARTS = {
     "finding": gettext_noop("finding"),
     "conclusion": gettext_noop("conclusion"),
     "readings": gettext_noop("readings"),
+    NOTES: gettext_noop("notes on cells"),
     "models": gettext_noop("model"),
 }
 """Of a summary, with their names. The others change with the site's wording, or who is a member."""
@@ -95,10 +97,14 @@ def current(slide: Slide) -> Report | None:
 
 def change(report: Report, slide: Slide) -> Change | None:
     signed, now = report.content, summary.of_slide(slide)
-    parts = [
-        _(word) for name, word in PARTS.items() if (signed.get(name) or None) != (now[name] or None)
-    ]
+    parts = [_(word) for name, word in PARTS.items() if _differs(name, signed, now)]
     return Change(signed["headline"], now["headline"], parts) if parts else None
+
+
+def _differs(name: str, signed: dict[str, Any], now: dict[str, Any]) -> bool:
+    if name == NOTES and name not in signed:
+        return False  # signed before reports held notes, whatever was written then
+    return (signed.get(name) or None) != (now[name] or None)
 
 
 def has_changed(report: Report, slide: Slide) -> bool:

@@ -6,7 +6,7 @@ A report that is signed keeps them as they were then; PDF and FHIR are made from
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 
 from ml.parasitaemia import Estimate
 
@@ -14,6 +14,7 @@ from . import counting, disputes, finding, pictures, verdict
 from .counting import Found
 from .models import (
     READ_STATES,
+    Cell,
     CellReview,
     Decision,
     Kind,
@@ -30,6 +31,15 @@ LIMITS = [
     "It tells neither species nor stages apart: a parasitaemia may include gametocytes.",
 ]
 FORMER_MEMBER = "a former member"
+OF_IMAGES = ("image__created_at", "image_id", "created_at")
+OF_CELLS = (
+    "cell__image__created_at",
+    "cell__image_id",
+    F("cell__prediction").asc(nulls_last=True),
+    "cell__number",
+    "created_at",
+)
+"""The orders of what was said."""
 COUNTS = ("parasitized", "uninfected", "uncertain", "edge", "rejected", "removed", "reviewed")
 
 
@@ -64,6 +74,7 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "images": _images(readings),
         "pictures": pictures.chosen(slide, readings),
         "reviewers": _reviewers(slide) if slide.counts_opinions else [],
+        "cell_notes": _cell_notes(slide) if slide.counts_opinions else [],
         "conclusion": slide.get_concluded_display(),
         "readings": _readings_of(slide) if slide.counts_opinions else [],
         "second_reading": _second_reading(slide),
@@ -145,17 +156,38 @@ def _outcome(row: Prediction) -> str:
 
 def _reviewers(slide: Slide) -> list[str]:
     """Whose opinions stand, of what is counted now."""
+    names = {
+        name or FORMER_MEMBER
+        for said in _standing(slide)
+        for name in said.values_list("reviewer__username", flat=True)
+    }
+    return sorted(names)
+
+
+def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[CellReview]]:
+    """Of chosen cells, and of the red cells of fields."""
     crops = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
     fields = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.FIELD)
     added = Q(cell__prediction=None, cell__image__in=fields.values("image"))
     of_images = Review.objects.filter(image__in=crops.values("image"))
     of_cells = CellReview.objects.filter(Q(cell__prediction__in=fields) | added)
-    names = {
-        name or FORMER_MEMBER
-        for said in (of_images, of_cells)
-        for name in said.filter(is_standing=True).values_list("reviewer__username", flat=True)
-    }
-    return sorted(names)
+    return of_images.filter(is_standing=True), of_cells.filter(is_standing=True)
+
+
+def _cell_notes(slide: Slide) -> list[str]:
+    """What people wrote beside their opinions. A chosen cell is an image of its own."""
+    of_images, of_cells = _standing(slide)
+    of_images = of_images.exclude(comment="").select_related("image")
+    of_cells = of_cells.exclude(comment="").select_related("cell__image")
+    return [
+        *(f"{said.image}: {said.comment}" for said in of_images.order_by(*OF_IMAGES)),
+        *(f"{_name_of(said.cell)}: {said.comment}" for said in of_cells.order_by(*OF_CELLS)),
+    ]
+
+
+def _name_of(cell: Cell) -> str:
+    """The machine's cells and those that people added have numbers of their own."""
+    return str(cell) if cell.prediction_id else f"{cell.image}, added cell {cell.number}"
 
 
 def _readings_of(slide: Slide) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
 
 from . import blindness, phrases, reports
 from .models import Action, Event, Laboratory
@@ -37,8 +38,9 @@ def kind(event: Event) -> str:
 
 
 def changes(event: Event) -> str:
-    return "; ".join(
-        f"{phrases.shown(name.replace('_', ' '))}: {_text(name, old)} → {_text(name, new)}"
+    colon, semicolon = _(":"), _(";")
+    return f"{semicolon} ".join(
+        f"{phrases.shown(name.replace('_', ' '))}{colon} {_text(name, old)} → {_text(name, new)}"
         for name, (old, new) in event.changes.items()
     )
 

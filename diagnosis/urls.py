@@ -1,5 +1,4 @@
 from django.urls import path
-from django.views.i18n import set_language
 
 from .views import (
     dashboard,
@@ -19,7 +18,7 @@ from .views import (
 
 urlpatterns = [
     path("", home.home, name="home"),
-    path("language/", set_language, name="set_language"),
+    path("language/", languages.choose, name="set_language"),
     path("words/<slug:language>.<slug:version>.js", languages.words, name="words"),
     path("today/", dashboard.today, name="dashboard"),
     path("slides/", history.history, name="history"),

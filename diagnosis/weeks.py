@@ -128,7 +128,8 @@ def _says_of_slides(last: Week, total: int, weeks: int) -> str:
     whole = ngettext(
         "%(slides)s slide in %(weeks)d weeks", "%(slides)s slides in %(weeks)d weeks", total
     )
-    return f"{now}; {whole % {'slides': number(total), 'weeks': weeks}}."
+    whole %= {"slides": number(total), "weeks": weeks}
+    return _("%(now)s; %(whole)s.") % {"now": now, "whole": whole}
 
 
 def positivity_chart(weeks: Sequence[Week]) -> Chart:

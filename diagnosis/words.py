@@ -26,7 +26,11 @@ def number(value: float, form: str = "") -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    return f"{number(100 * share, f'.{digits}f')} %"
+    return in_percent(number(100 * share, f".{digits}f"))
+
+
+def in_percent(figure: str) -> str:
+    return _("%(figure)s %%") % {"figure": figure}
 
 
 def between(low: str, high: str) -> str:

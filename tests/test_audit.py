@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from django.contrib.auth.models import User
@@ -206,6 +207,11 @@ class TestWhoReadsIt:
         assert "KSM-7" in ada.get(address, {"action": "saw", "who": "ada"}).text
         assert "Nothing like that happened" in ada.get(address, {"who": "ben"}).text
         assert "Nothing like that happened" in ada.get(address, {"action": "purged"}).text
+
+    def test_what_changed_has_the_signs_of_the_readers_language(self, laboratory, ada, slide):
+        audit.note(Action.CHANGED, slide, note=("", "A"), code=("B", "C"))
+        page = ada.get(url("laboratory_audit", laboratory), headers={"Accept-Language": "fr"}).text
+        assert re.search(r"note\xa0: aucune? → A\xa0; code\xa0: B → C", page)
 
     def test_a_file_that_a_spreadsheet_does_not_run(self, laboratory, ada, slide):
         audit.note(Action.CHANGED, slide, note=("=1+1", "Ward 4"))

@@ -294,6 +294,7 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         page.locator("input[type=file]").set_input_files(drawn(tmp_path, 71, 72, 73, 74))
         page.get_by_role("button", name="Upload").click()
         expect(page.locator(".cell:not(.waiting)")).to_have_count(4)
+        slide = page.url
         assert violations(page) == []
         page.locator(".cell .photo").first.click()
         assert violations(page) == []
@@ -317,10 +318,23 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         ):
             page.goto(address)
             assert violations(page) == []
+        choose_language(page, LANGUAGE_IN[colours])
+        for address in (slide, "/today/", "/slides/", "/accounts/notifications/"):
+            page.goto(address)
+            assert violations(page) == [], address
     with chromium.new_context(**options, bypass_csp=True) as context:
         page = context.new_page()
         page.goto("/")
         assert violations(page) == []
+
+
+LANGUAGE_IN = {"light": "fr", "dark": "pt"}
+"""Colours do not depend on words: one language in each is enough."""
+
+
+def choose_language(page: Page, language: str) -> None:
+    page.locator(f"form.languages button[value={language}]").click()
+    expect(page.locator("html")).to_have_attribute("lang", language)
 
 
 def violations(page: Page) -> list[str]:

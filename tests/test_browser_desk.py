@@ -70,6 +70,24 @@ def test_a_slide_is_reviewed_undone_and_done_again_by_keyboard(open_slide):
     expect(said(page)).to_have_attribute("value", "parasitized")
 
 
+def test_digits_of_a_french_keyboard_need_no_shift(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    keyboard = page.context.new_cdp_session(page)
+    for code, typed, opinion in (
+        ("Digit1", "&", "parasitized"),
+        ("Digit2", "é", "uninfected"),
+        ("Digit3", '"', "cannot-tell"),
+        ("Numpad2", "2", "uninfected"),
+    ):
+        with page.expect_response(REVIEWS):
+            pressed = {"type": "keyDown", "code": code, "key": typed, "text": typed}
+            keyboard.send("Input.dispatchKeyEvent", pressed)
+        expect(said(page)).to_have_attribute("value", opinion)
+    page.keyboard.press("Shift+Digit3")  # another sign, on keyboards that need no Shift for digits
+    expect(said(page)).to_have_attribute("value", "uninfected")
+
+
 def test_a_note_is_kept_with_the_answer_when_one_leaves_it(open_slide):
     page = open_slide()
     page.keyboard.press("n")

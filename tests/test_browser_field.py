@@ -11,9 +11,11 @@ from playwright.sync_api import Page, Route, expect
 from ml.drawing import draw_field
 from tests.servers import ROOT, Site
 from tests.test_browser import (  # noqa: F401
+    LANGUAGE_IN,
     PHONE,
     WIDE,
     ada,
+    choose_language,
     chromium,
     has_no_sideways_scroll,
     open_page,
@@ -368,6 +370,11 @@ def test_the_rules_of_accessibility(site, chromium, ada, field_address, colours,
         assert has_no_sideways_scroll(page)
         page.get_by_role("button", name="All keys").click()
         assert violations(page) == []
+        page.keyboard.press("Escape")
+        choose_language(page, LANGUAGE_IN[colours])
+        expect(page.locator(".field-option").first).to_be_visible()
+        assert violations(page) == []
+        assert has_no_sideways_scroll(page)
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)

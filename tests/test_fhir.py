@@ -167,6 +167,13 @@ def test_chosen_cells_are_counted_without_a_parasitaemia(slide, laboratory):
     assert presence(bundle_of(slide)) == ("Detected", "POS")
 
 
+def test_notes_on_cells_stand_with_the_presence(slide, laboratory):
+    suspect = read(slide, "parasitized")
+    reviews.say(suspect.image, laboratory.members.get(), "parasitized", "A ring")
+    (found,) = coded(bundle_of(slide), "51587-4")
+    assert {"text": f"{suspect.image.name}: A ring"} in found["note"]
+
+
 def test_before_it_is_signed_all_of_it_is_preliminary(slide):
     read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
     waiting(slide)

@@ -22,6 +22,7 @@ from tests.readings import new_slide
 from tests.test_api import program_of
 
 CATALOGUES = sorted((site.BASE_DIR / "diagnosis/locale").rglob("*.po"))
+LOOSE_SIGN = re.compile(r"(?<![\xa0\u202f])[:;?!%»](?=\s|$|<(?!/kbd>))")
 PLACEHOLDER = re.compile(r"%%|%\(\w+\)[sd]|%[sd]|\{\w*\}")
 
 
@@ -219,6 +220,17 @@ def test_what_is_filled_in_is_the_same():
                 assert own == asked or (entry.msgid_plural and not index and own < asked), text
 
 
+def test_french_signs_stand_after_a_space_that_does_not_break():
+    for path in catalogues_of("fr"):
+        for entry in polib.pofile(str(path)):
+            for text in said(entry):
+                assert LOOSE_SIGN.search(PLACEHOLDER.sub(_filled, text)) is None, text
+
+
+def _filled(placeholder: re.Match[str]) -> str:
+    return "%" if placeholder[0] == "%%" else "x"
+
+
 def key(entry: polib.POEntry) -> tuple[str, str]:
     return entry.msgctxt or "", entry.msgid
 
@@ -250,7 +262,6 @@ SAME_EVERYWHERE = {
 }
 IN_ENGLISH = {
     "api.html",  # as the API is, whose own description it shows
-    "mail.txt",  # a worker writes it, who knows no reader's language
 }
 OWN_WORDS = re.compile(
     r'(?:default:|\bwith \w+=|firstof [\w.]+ )"(?!submit|small)[^"]*[a-z]|\|pluralize', re.I

@@ -6,7 +6,7 @@ from allauth.account.models import EmailAddress
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from diagnosis import deletion, notices, post, reviews, tasks, verdict
 from diagnosis.models import MailChoice, News, Notice, Prediction, Role, Slide, State
@@ -209,6 +209,27 @@ class TestMail:
         for word in ("KSM-77", "ositive", "parasit", "critical", "Kisumu"):
             assert word not in message.body + message.subject
 
+    @pytest.mark.parametrize(
+        ("language", "words"),
+        [
+            ("", "Hello ada"),
+            ("fr", "Bonjour ada"),
+            ("pt", "Olá, ada"),
+            ("sw", "Hello ada"),  # offered once, and no more
+        ],
+    )
+    def test_is_in_the_language_of_whoever_gets_it(
+        self, laboratory, ada, with_mail, language, words
+    ):
+        wants_mail(ada, critical=True, language=language)
+        read(new_slide(laboratory), "parasitized")
+        with translation.override("fr"):
+            assert post.deliver() == 1
+        assert mail.outbox[0].body.startswith(words)
+        assert ("something is new" in mail.outbox[0].subject) == words.startswith("Hello")
+        wording = "Research use only" in mail.outbox[0].body
+        assert wording == words.startswith("Hello")
+
     def test_is_sent_once_and_then_not_for_a_while(self, laboratory, ada, with_mail):
         wants_mail(ada)
         for _ in range(3):
@@ -302,6 +323,23 @@ class TestChoices:
         client.post(CHOICES, {})
         choice.refresh_from_db()
         assert (choice.critical, choice.uploaded) == (False, False)
+
+    def test_the_language_chosen_on_any_page_is_that_of_mails(self, ada):
+        client = signed_in(ada)
+        client.post(reverse("set_language"), {"language": "xx"})
+        assert not MailChoice.objects.exists()
+        for language in ("fr", "pt"):
+            client.post(reverse("set_language"), {"language": language})
+            choice = MailChoice.objects.get(user=ada)
+            assert (choice.language, choice.critical, choice.uploaded) == (language, False, False)
+        Client().post(reverse("set_language"), {"language": "fr"})
+        choice.refresh_from_db()
+        assert choice.language == "pt"
+
+    def test_mails_are_in_the_language_in_which_they_were_chosen(self, ada, with_mail):
+        EmailAddress.objects.create(user=ada, email="a@example.org", verified=True, primary=True)
+        signed_in(ada).post(CHOICES, {"critical": "on"}, headers={"Accept-Language": "fr"})
+        assert MailChoice.objects.get().language == "fr"
 
     def test_without_a_mail_server_it_says_so_and_takes_nothing(self, ada):
         client = signed_in(ada)

@@ -159,6 +159,20 @@ def test_reviewers_and_versions_are_named(slide, laboratory):
     assert f"Read by {version.name} ({version.fingerprint[:12]}" in page
 
 
+def test_notes_on_cells_are_there_whole_or_counted(slide, laboratory):
+    field = read_field(slide, "parasitized", image=new_image(slide, "a.png", 400))
+    ada = laboratory.members.get()
+    cells.say(field.image, ada, field.cells.get().pk, "parasitized", "Two rings")
+    assert "a.png, cell 1: Two rings" in text(made(slide))
+    field.image.name = "W" * 200
+    field.image.save()
+    cells.say(field.image, ada, field.cells.get().pk, "parasitized", "WWW " * 50)
+    assert "1, on the slide's page" in text(made(slide))
+    report = signing.sign(slide, ada)
+    del report.content["cell_notes"]
+    assert "Notes on cells" not in text(signed(report))
+
+
 def test_the_suspicious_cells_are_shown(slide):
     read_field(slide, "parasitized", "uncertain", "uninfected")
     Cell.objects.filter(decision="uncertain").update(x=150, y=150)
@@ -187,6 +201,7 @@ def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
     content = summary.of_slide(slide)
     content["reviewers"] = [f"reviewer-{number}" for number in range(40)]
     content["lines"] = [f"Line {number}. {'word ' * 60}" for number in range(40)]
+    content["cell_notes"] = [f"W.png, cell {number}: {'ring ' * 12}" for number in range(1, 41)]
     content["models"] *= 30
     content["headline"], content["advice"] = "Headline " * 30, "Advice " * 60
     report = Report(
@@ -202,6 +217,7 @@ def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
     page = text(reader)
     assert "W" * 40 in page  # the code is whole
     assert "and 34 more" in page
+    assert re.search(r"cell 4: [ring ]+and 36 more", page)
     assert re.search(r"And 3\d more\.", page)
     assert "to its end." in page  # so is what the signer says
     assert "to this end." in page

@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from diagnosis import again, deletion, registry, reviews, signing, summary, verdict
+from diagnosis import again, cells, deletion, registry, reviews, signing, summary, verdict
 from diagnosis.models import Event, Report, Slide
 from tests.databases import at_once, slow_down
 from tests.people import join, laboratory_of
-from tests.readings import another_model, failed, new_slide, read, waiting
+from tests.readings import another_model, failed, new_slide, read, read_field, waiting
 
 
 @pytest.fixture
@@ -143,6 +143,16 @@ def test_what_changed_is_told(slide, ada):
     now = summary.of_slide(slide)["headline"]
     assert signing.change(report, slide) == signing.Change(signed, now, ["images", "chosen cells"])
     assert not signing.has_changed(signing.amend(slide, ada, "One more."), slide)
+
+
+def test_a_note_on_a_cell_is_a_change_but_not_where_reports_knew_none(slide, ada):
+    field = read_field(slide, "uninfected")
+    cells.say(field.image, ada, field.cells.get().pk, "uninfected")
+    report = signing.sign(slide, ada)
+    cells.say(field.image, ada, field.cells.get().pk, "uninfected", "Stain")
+    assert signing.change(report, slide).parts == ["notes on cells"]
+    del report.content["cell_notes"]
+    assert not signing.has_changed(report, slide)
 
 
 def test_neither_other_words_nor_other_names_change_a_slide(slide, ada, laboratory, monkeypatch):

@@ -162,6 +162,27 @@ def test_reviewers_are_those_whose_opinions_stand(slide, laboratory):
     assert summary.of_slide(slide)["reviewers"] == [summary.FORMER_MEMBER, "ada"]
 
 
+def test_notes_on_cells_stand_with_their_places(slide, laboratory):
+    ada, ben = laboratory.members.get(), join(laboratory, "ben").user
+    field = read_field(slide, "uninfected", "parasitized", image=new_image(slide, "a.png", 400))
+    crop = read(slide)
+    added = cells.add(field.image, ada, [5, 5, 30, 30], "parasitized")
+    first, second = field.cells.all()
+    cells.say(field.image, ben, second.pk, "parasitized", "Two rings")
+    cells.say(field.image, ada, added.pk, "parasitized", "Faint")
+    cells.say(field.image, ada, first.pk, "parasitized", "Taken back")
+    cells.say(field.image, ada, first.pk, "")
+    cells.say(field.image, ada, first.pk, "uninfected")
+    reviews.say(crop.image, ada, "cannot-tell", "A platelet?")
+    assert summary.of_slide(slide)["cell_notes"] == [
+        f"{crop.image.name}: A platelet?",
+        "a.png, cell 2: Two rings",
+        "a.png, added cell 1: Faint",
+    ]
+    ben.delete()
+    assert "a.png, cell 2: Two rings" in summary.of_slide(slide)["cell_notes"]
+
+
 def test_whoever_added_a_cell_is_a_reviewer(slide, laboratory):
     field = read_field(slide, "uninfected")
     cells.add(field.image, laboratory.members.get(), [5, 5, 30, 30], "parasitized")
@@ -218,5 +239,5 @@ def test_queries_do_not_grow_with_the_images(slide, django_assert_max_num_querie
     for _ in range(12):
         read_field(slide, "uninfected", "parasitized")
         read(slide)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         summary.of_slide(slide)

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -554,6 +555,23 @@ class TestFields:
         assert (row.state, row.reasons) == ("rejected", [NO_THIN_FILM])
         slide.refresh_from_db()
         assert (slide.rejected, slide.finding) == (1, "")
+
+    def test_a_field_whose_cells_are_all_cut_is_rejected_and_keeps_them(
+        self, slide, predictor, monkeypatch
+    ):
+        whole = tasks.finder()
+        cut = SimpleNamespace(
+            name="cut", find=lambda image: [replace(cell, edge=True) for cell in whole.find(image)]
+        )
+        monkeypatch.setattr(tasks, "finder", lambda: cut)
+        row = drawn_field(slide)
+        tasks.analyse([row.pk])
+        row.refresh_from_db()
+        assert (row.state, row.decision) == ("rejected", "rejected")
+        assert row.reasons == [tasks.NOTHING_COUNTS]
+        assert row.cells.count() == 12
+        slide.refresh_from_db()
+        assert (slide.rejected, slide.cells_counted, slide.finding) == (1, 0, "")
 
     def test_fields_that_do_not_fit_into_the_time_are_sent_again(
         self, slide, predictor, sent, settings

@@ -58,10 +58,18 @@ def test_the_slide_says_that_it_is_not_signed(ada, slide):
 def test_the_page_says_in_words_what_is_signed(ada, slide):
     page = ada.get(url("slide_sign", slide)).text
     said = summary.of_slide(slide)["headline"]
-    assert f"You sign what stands above: <strong>{said}.</strong>" in page
+    assert f'You sign what stands above: <strong lang="en">{said}.</strong>' in page
     assert verdict.RESEARCH_USE in page
     assert verdict.TRAINED_ON in page
     assert not Report.objects.exists()
+
+
+@pytest.mark.parametrize("language", ["fr", "pt"])
+def test_what_is_signed_is_marked_as_english(ada, slide, language):
+    page = ada.get(url("slide_sign", slide), headers={"Accept-Language": language}).text
+    said = summary.of_slide(slide)
+    for words in (said["headline"], "uninfected"):
+        assert page.count(words) == len(re.findall(rf'lang="en">(?:<strong>)?{words}', page)) > 0
 
 
 def test_signing_shows_the_report(ada, slide):

@@ -13,8 +13,8 @@ from diagnosis.models import Opinion
     ("language", "whole", "share", "small"),
     [
         ("en-gb", "1,234,567", "12.5 %", "0.034"),
-        ("fr", "1\xa0234\xa0567", "12,5 %", "0,034"),
-        ("pt", "1.234.567", "12,5 %", "0,034"),
+        ("fr", "1\xa0234\xa0567", "12,5\xa0%", "0,034"),
+        ("pt", "1.234.567", "12,5\xa0%", "0,034"),
     ],
 )
 def test_numbers_have_the_marks_of_the_language(

@@ -15,6 +15,7 @@ from ml.decisions import LABEL_THRESHOLD, Thresholds
 from .. import gallery, heatmap, notices, phrases, trail
 from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
+from ..words import in_percent
 from ..words import percent as percent_of
 
 register = template.Library()
@@ -145,7 +146,7 @@ def percent(value: float | None, digits: int = 0) -> str:
     if digits == 0 and 0.99 < value < 1:
         return percent_of(min(value, 0.999))
     if digits == 0 and 0 < value < 0.01:
-        return "< 1 %"
+        return in_percent("< 1")
     return percent_of(value, digits)
 
 

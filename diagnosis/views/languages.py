@@ -4,11 +4,21 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_cache_control
-from django.views.i18n import JavaScriptCatalog
+from django.views.i18n import JavaScriptCatalog, set_language
 
+from .. import post
 from ..languages import version_of_words
 
 YEAR = 365 * 24 * 3600
+
+
+def choose(request: HttpRequest) -> HttpResponse:
+    """For this browser; for the mails of whoever is signed in, too."""
+    answer = set_language(request)
+    chosen = answer.cookies.get(settings.LANGUAGE_COOKIE_NAME)
+    if chosen and request.user.is_authenticated:
+        post.write_in(chosen.value, request.user)
+    return answer
 
 
 class Words(JavaScriptCatalog):

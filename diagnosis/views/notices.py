@@ -5,6 +5,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -39,6 +40,7 @@ def mail_choices(request: Asked) -> HttpResponse:
     form = MailChoiceForm(request.POST if request.method == "POST" else None, instance=chosen)
     can_send, address = settings.EMAIL_CONFIGURED, post.address_of(request.user)
     if request.method == "POST" and can_send and address:
+        chosen.language = get_language() or ""
         form.save()
         messages.success(request, _("Your choice is kept."))
         return redirect("mail_choices")

@@ -1,6 +1,6 @@
 // What is known of a field's cells, with what a person said that the server has not heard yet.
 
-import { decimal, gettext } from "./words.js";
+import { decimal, gettext, inPercent } from "./words.js";
 
 export const GROUPS = ["parasitized", "uncertain", "uninfected", "edge", "rejected", "removed"];
 
@@ -77,8 +77,8 @@ export function needsPerson(cell) {
 // As the pages of the server write a share: never a rounded 0 % or 100 %.
 export function percent(share) {
   if (share === null) return "";
-  if (share > 0.99 && share < 1) return `${decimal(Math.min(share, 0.999) * 100, 1)} %`;
-  return share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(share * 100)} %`;
+  if (share > 0.99 && share < 1) return inPercent(decimal(Math.min(share, 0.999) * 100, 1));
+  return inPercent(share > 0 && share < 0.01 ? "< 1" : Math.round(share * 100));
 }
 
 export function nameOf(cell) {

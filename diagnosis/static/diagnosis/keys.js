@@ -12,11 +12,17 @@ export function listen(table, arrows = () => null) {
   part("list").replaceChildren(...table.flatMap(([words, keys]) => row(words, Object.keys(keys))));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTaken(event.target)) return;
-    const act = arrows(event) ?? (singly.checked && acts[event.key.length > 1 ? event.key : event.key.toLowerCase()]);
+    const act = arrows(event) ?? (singly.checked && names(event).map((name) => acts[name]).find(Boolean));
     if (!act) return;
     event.preventDefault();
     act();
   });
+}
+
+// What is printed on a key comes first; its digit where a French keyboard would want Shift for it.
+function names({ key, code, shiftKey }) {
+  const digit = (!shiftKey && /^Digit(\d)$/.exec(code)?.[1]) || "";
+  return [key.length > 1 ? key : key.toLowerCase(), digit];
 }
 
 export function open() {

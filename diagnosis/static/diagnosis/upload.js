@@ -3,7 +3,7 @@
 // A file is waiting → sending → done | refused (by the server, with its reason) | lost (on the
 // way: it stays here and can be sent again). Without this module the form posts all at once.
 
-import { decimal, gettext, ngettext } from "./words.js";
+import { decimal, gettext, inPercent, ngettext } from "./words.js";
 
 const AT_ONCE = 3;
 const SILENCE = 60_000; // ms without a byte moving before a transfer counts as lost
@@ -103,7 +103,7 @@ function progress(item, share) {
     lost(item);
   }, SILENCE);
   item.row.querySelector("progress").value = share;
-  say(item, share < 1 ? `${Math.floor(share * 100)} %` : gettext("Checking"));
+  say(item, share < 1 ? inPercent(Math.floor(share * 100)) : gettext("Checking"));
 }
 
 function answered(item, request) {

@@ -17,6 +17,10 @@ export function decimal(value, digits) {
   return value.toLocaleString(document.documentElement.lang, places);
 }
 
+export function inPercent(figure) {
+  return gettext("%(figure)s %", { figure });
+}
+
 function filled(text, values = {}) {
   return text.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
 }
