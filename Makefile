@@ -10,6 +10,7 @@ BIN := .venv/bin
 # The first of these that is new enough makes the virtual environment.
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
+FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketime.so.1)
 
 .PHONY: run test tests lint bench soak messages install install-all servers
 
@@ -80,6 +81,7 @@ servers:
 	        || packages="$$packages chromium-headless-shell"; \
 	    command -v msgfmt >/dev/null || packages="$$packages gettext"; \
 	    [ -n "$(POSTGRESQL)" ] || packages="$$packages postgresql"; \
+	    [ -n "$(FAKETIME)" ] || packages="$$packages libfaketime"; \
 	    if [ -n "$$packages" ]; then \
 	        echo "Installing$$packages ..."; \
 	        apt-get update -qq; \

@@ -49,6 +49,8 @@ READING = [
     "error",
 ]  # fmt: skip
 
+LONGEST_REASON = 300
+"""As the column has it; what an engine says of a broken model may be longer."""
 NOTHING_COUNTS = "No cell of this field can be counted: all are cut by its edge or rejected."
 UNREADABLE = "The stored image cannot be opened any more."
 TOO_SLOW = "Reading took too long and was stopped."
@@ -141,7 +143,7 @@ def _give_back(running: QuerySet[Prediction], reason: str) -> None:
     """To the queue; or, after the last attempt, to a person, with the reason."""
     spent = list(running.filter(attempts__gte=settings.MAX_ATTEMPTS))
     running.filter(pk__in=[row.pk for row in spent]).update(
-        state=State.FAILED, error=reason, token=None, finished_at=timezone.now()
+        state=State.FAILED, error=reason[:LONGEST_REASON], token=None, finished_at=timezone.now()
     )
     verdict.recount({row.slide_id for row in spent})
     running.filter(attempts__lt=settings.MAX_ATTEMPTS).update(

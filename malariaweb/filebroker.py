@@ -40,8 +40,12 @@ class Channel(virtual.Channel):
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         name = f"{time.time_ns():020}-{uuid.uuid4()}.json"
         unfinished = self.folder(WRITING) / name
-        unfinished.write_bytes(str_to_bytes(dumps(message)))
-        unfinished.rename(self.folder(f"queue-{queue}") / name)
+        try:
+            unfinished.write_bytes(str_to_bytes(dumps(message)))
+            unfinished.rename(self.folder(f"queue-{queue}") / name)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         for path in self.waiting(queue):

@@ -1,6 +1,8 @@
 """A site on PostgreSQL and Redis, uploads without a pause, and what can go wrong meanwhile."""
 
 import contextlib
+import itertools
+import json
 import os
 import random
 import secrets
@@ -12,24 +14,34 @@ import tempfile
 import time
 import urllib.error
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
+from typing import Any
 
 import psutil
 import psycopg
 
+from ml.artifact import MANIFEST, ONNX, shipped_model
+from tests.ill_worker import FAILS, HANGS, KILLS, LARGE
 from tests.readings import png
-from tests.servers import Site, accepts, free_port, postgres_program, stop, wait_for
+from tests.servers import accepts, free_port, postgres_program, stop, wait_for
 from tests.visitors import Visitor
+from tests.workers import Workers
 
 AWAY = 4.0
 """Seconds that a server is gone or silent."""
 DISK = 400_000_000
-AMISS = ("lost", "doubled", "stuck", "without a reason")
-STUCK_AFTER = 60
-"""Seconds after the last fault in which all has to be read: two sweeps, a lease, a slow machine."""
+AMISS = ("lost", "doubled", "stuck", "without a reason", "poison let pass", "failed beside poison")
+PROMISED = 20
+"""Seconds after a fault in which all has to be read: a lease (6), two sweeps (1 each), and what a
+slow machine takes for two restarts and the images that came meanwhile."""
+GIVEN_UP = 60
+FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
+
+Mark = tuple[int, int, int] | None
+CHUNK_WITH_POISON: tuple[Mark, ...] = (None, KILLS, None, HANGS, None, FAILS, None)
 
 
 class Server:
@@ -97,30 +109,43 @@ def unmount(disks: Iterable[Path]) -> None:
 
 
 class Stand:
-    """All of it. `accepted` are the images whose upload was answered with a receipt."""
+    """All of it. `accepted` are the images whose upload was answered with a receipt.
 
-    def __init__(self, folder: Path) -> None:
+    Those among them that make a worker ill are `poisoned`; what came with them is `beside`.
+    `waits` are the seconds that it took, after each kind of fault, until nothing waited.
+    """
+
+    def __init__(self, folder: Path, pause: float) -> None:
         for name in ("redis", "postgres", "site"):
             (folder / name).mkdir()
         folder.chmod(0o755)
-        self.disks = small_disks(folder / "postgres", folder / "site" / "var" / "media")
+        self.folder, self.pause = folder, pause
+        var = folder / "site" / "var"
+        self.disks = small_disks(folder / "postgres", var / "media", var / "broker")
+        self.model = shutil.copytree(shipped_model(), folder / "model")
         self.redis, self.postgres = redis_of(folder / "redis"), postgres_of(folder / "postgres")
         self.url = f"postgres://tester@127.0.0.1:{self.postgres.port}/site"
         wait_for(self._made, "the database")
-        self.site = Site(
+        self.site = Workers(
             folder / "site",
             DATABASE_URL=self.url,
             REDIS_URL=f"redis://127.0.0.1:{self.redis.port}/0",
             SECRET_KEY=secrets.token_urlsafe(50),
-            DJANGO_SETTINGS_MODULE="tests.worker_settings",
             UPLOADS_PER_HOUR="1000000",
         )
         self.accepted: set[str] = set()
+        self.poisoned: set[str] = set()
+        self.beside: set[str] = set()
         self.tally: Counter[str] = Counter()
-        self.seed, self.over = 0, Event()
+        self.waits: dict[str, float] = {}
+        self.stuck = 0
+        self.seeds, self.turn, self.over = itertools.count(1), Lock(), Event()
 
     def open(self) -> None:
-        self.site.start()
+        self.site.prepare()
+        self.execute(f"UPDATE diagnosis_modelversion SET path = '{self.model}'")
+        self.site.start_web()
+        self.site.start_worker()
         self.visitor = Visitor(self.site)
         self.path = self.visitor.new_slide("F-1")
 
@@ -152,27 +177,42 @@ class Stand:
             thread.join()
 
     def _upload(self) -> None:
-        while not self.over.wait(0.02):
+        while not self.over.wait(self.pause):
             self.upload()
 
-    def upload(self) -> int:
+    def upload(self, marks: Sequence[Mark] = (None,)) -> int:
         """The status of the answer, 0 where none came."""
-        self.seed += 1
-        self.tally["tried"] += 1
+        with self.turn:
+            return self._send(marks)[0]
+
+    def poison(self) -> None:
+        """Ill and healthy ones in one message."""
+        with self.turn:
+            _, images = self._send(CHUNK_WITH_POISON)
+        for image, mark in zip(images, CHUNK_WITH_POISON, strict=True):
+            (self.poisoned if mark else self.beside).add(image)
+
+    def _send(self, marks: Sequence[Mark]) -> tuple[int, list[str]]:
+        """(the status of the answer, the images that were accepted)."""
+        seeds = [next(self.seeds) for _ in marks]
+        files = {f"{s}.png": png(s, mark=m) for s, m in zip(seeds, marks, strict=True)}
+        self.tally["tried"] += len(files)
         try:
-            answer = self.visitor.upload(self.path, {f"{self.seed}.png": png(self.seed)})
+            answer = self.visitor.upload(self.path, files)
         except (HTTPException, urllib.error.URLError, OSError):
-            self.tally["no answer"] += 1
-            return 0
-        if answer.status == 200:
-            for receipt in answer.json["receipts"]:
-                if receipt["image"]:
-                    self.accepted.add(receipt["image"])
-                else:
-                    self.tally["refused"] += 1
-        else:
-            self.tally[str(answer.status)] += 1
-        return answer.status
+            self.tally["no answer"] += len(files)
+            return 0, []
+        if answer.status != 200:
+            self.tally[str(answer.status)] += len(files)
+            return answer.status, []
+        images = [receipt["image"] for receipt in answer.json["receipts"] if receipt["image"]]
+        self.tally["refused"] += len(files) - len(images)
+        self.accepted.update(images)
+        return answer.status, images
+
+    def execute(self, text: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(text)
 
     def query(self, text: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -187,14 +227,28 @@ class Stand:
         query = "SELECT count(*) FROM diagnosis_prediction WHERE state IN ('queued', 'running')"
         return int(str(self.query(query)[0][0]))
 
+    def wait_until_read(self, over: float) -> float:
+        """Seconds from then, the end of a fault, on; what waits longer than PROMISED is stuck."""
+        self._wait(over + PROMISED)
+        if late := self.waiting():
+            self.stuck += late
+            self._wait(over + GIVEN_UP)
+        return time.monotonic() - over
+
+    def _wait(self, until: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: self.waiting() == 0, "the reading", until - time.monotonic())
+
     def settle(self) -> dict[str, int]:
         """What became of all that was accepted, once nothing waits any more."""
-        with contextlib.suppress(TimeoutError):
-            wait_for(lambda: self.waiting() == 0, "the reading", STUCK_AFTER)
+        self._wait(time.monotonic() + GIVEN_UP)
         rows = self.query(
-            "SELECT image_id::text, state, error, count(*) OVER (PARTITION BY image_id, model_id)"
-            " FROM diagnosis_prediction"
+            "SELECT image_id::text, state, error, attempts, sha256"
+            " FROM diagnosis_prediction JOIN diagnosis_smearimage ON image_id ="
+            " diagnosis_smearimage.id"
         )
+        readings = Counter(self.site.readings.read_text().split())
+        failed = {row[0] for row in rows if row[1] == "failed"}
         known = {row[0] for row in rows}
         files = {path.name for path in (self.site.var / "media").rglob("*") if path.is_file()}
         named = {
@@ -203,19 +257,23 @@ class Stand:
         return {
             "accepted": len(self.accepted),
             "read": sum(row[1] in ("done", "rejected") for row in rows),
-            "failed": sum(row[1] == "failed" for row in rows),
+            "failed": len(failed),
             "lost": len(self.accepted - known) + len(named - files),
-            "doubled": sum(row[3] != 1 for row in rows),
-            "stuck": sum(row[1] in ("queued", "running") for row in rows),
+            "doubled": len(rows)
+            - len(known)
+            + sum(readings[str(row[4])] > int(str(row[3])) for row in rows),
+            "stuck": self.stuck + sum(row[1] in ("queued", "running") for row in rows),
             "without a reason": sum(row[1] == "failed" and not row[2] for row in rows),
+            "poison let pass": len(self.poisoned - failed),
+            "failed beside poison": len(self.beside & failed),
         }
 
 
 @contextlib.contextmanager
-def stands() -> Iterator[Stand]:
+def stands(pause: float = 0.02) -> Iterator[Stand]:
     """In a folder that PostgreSQL's own user may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
-        stand = Stand(Path(folder))
+        stand = Stand(Path(folder), pause)
         try:
             stand.open()
             yield stand
@@ -223,15 +281,104 @@ def stands() -> Iterator[Stand]:
             stand.close()
 
 
+def worker_child(stand: Stand) -> psutil.Process:
+    return psutil.Process(stand.site.workers[0].pid).children()[-1]
+
+
 def worker_child_killed(stand: Stand) -> None:
-    children = psutil.Process(stand.site.workers[0].pid).children()
-    os.kill(children[-1].pid, signal.SIGKILL)
+    worker_child(stand).kill()
+
+
+def worker_out_of_memory(stand: Stand) -> None:
+    """It gets no more than it has; who is killed for taking more is `worker_child_killed`."""
+    child = worker_child(stand)
+    _, most = unlimited = child.rlimit(psutil.RLIMIT_AS)
+    child.rlimit(psutil.RLIMIT_AS, (child.memory_info().vms, most))
+    stand.upload([LARGE] * 3)
+    time.sleep(AWAY)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child.rlimit(psutil.RLIMIT_AS, unlimited)
 
 
 def all_workers_killed(stand: Stand) -> None:
+    restart_worker(stand)
+
+
+def restart_worker(stand: Stand, **settings: str) -> None:
     stand.site.kill_worker()
     time.sleep(1)
-    stand.site.start_worker()
+    stand.site.start_worker(**settings)
+
+
+def two_workers_and_their_sweeps(stand: Stand) -> None:
+    """Each sweep takes all that is queued for lost, and sends it again."""
+    second = stand.site.start_worker(WORKER_PROCESSES="2")
+    over = time.monotonic() + AWAY
+    with stand.site.sender() as sender:
+        while time.monotonic() < over:
+            sender.send_task("diagnosis.tasks.sweep", [time.time() + AWAY])
+            time.sleep(0.05)
+    stand.site.workers.remove(second)
+    stop(second)
+
+
+def poisoned_images(stand: Stand) -> None:
+    """It is over when all attempts at them are spent."""
+    stand.poison()
+    ids = ",".join(f"'{image}'" for image in stand.poisoned)
+    failed = (
+        f"SELECT count(*) FROM diagnosis_prediction WHERE state = 'failed' AND image_id IN ({ids})"
+    )
+    with contextlib.suppress(TimeoutError):
+        wait_for(
+            lambda: stand.query(failed)[0][0] == len(stand.poisoned), "the last attempt", GIVEN_UP
+        )
+
+
+def clock_jumped(stand: Stand) -> None:
+    """An hour ahead, two hours back, and to the right time again, under a running worker."""
+    clock = stand.folder / "clock"
+    clock.write_text("+0h")
+    restart_worker(
+        stand,
+        LD_PRELOAD=FAKETIME,
+        FAKETIME_TIMESTAMP_FILE=str(clock),
+        FAKETIME_CACHE_DURATION="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    )
+    for shift in ("+1h", "-1h", "+0h"):
+        clock.write_text(shift)
+        time.sleep(AWAY)
+    restart_worker(stand)
+
+
+@contextlib.contextmanager
+def replaced(file: Path, content: bytes | None) -> Iterator[None]:
+    kept = file.rename(file.with_suffix(".kept"))
+    if content is not None:
+        file.write_bytes(content)
+    yield
+    kept.replace(file)
+
+
+def start_without_model(stand: Stand, file: str, content: bytes | None) -> None:
+    """The worker that started so needs no other start when the model is back."""
+    with replaced(stand.model / file, content):
+        restart_worker(stand)
+        time.sleep(AWAY)
+
+
+def model_missing(stand: Stand) -> None:
+    start_without_model(stand, ONNX, None)
+
+
+def model_truncated(stand: Stand) -> None:
+    start_without_model(stand, ONNX, (stand.model / ONNX).read_bytes()[:1_000_000])
+
+
+def model_of_another_format(stand: Stand) -> None:
+    manifest = json.loads((stand.model / MANIFEST).read_bytes())
+    start_without_model(stand, MANIFEST, json.dumps(manifest | {"format": 99}).encode())
 
 
 def web_killed(stand: Stand) -> None:
@@ -300,29 +447,64 @@ def database_full(stand: Stand) -> None:
         stand.postgres.start()
 
 
-FAULTS: tuple[Callable[[Stand], None], ...] = (
-    worker_child_killed, all_workers_killed, web_killed, redis_restarted_empty, redis_away,
-    redis_silent, postgres_restarted, postgres_crashed, deployed, media_full, database_full,
+@contextlib.contextmanager
+def file_broker(stand: Stand) -> Iterator[None]:
+    """Deployed without Redis, and with it again."""
+    redis = stand.site.env.pop("REDIS_URL")
+    deployed(stand)
+    yield
+    stand.site.env["REDIS_URL"] = redis
+    deployed(stand)
+
+
+def broker_full(stand: Stand) -> None:
+    with file_broker(stand):
+        with full(stand.disks[2]):
+            time.sleep(AWAY)
+        time.sleep(1)
+
+
+Fault = Callable[[Stand], None]
+FAULTS: tuple[Fault, ...] = (
+    worker_child_killed, worker_out_of_memory, all_workers_killed, two_workers_and_their_sweeps,
+    poisoned_images, clock_jumped, model_missing, model_truncated, model_of_another_format,
+    web_killed, redis_restarted_empty, redis_away, redis_silent, postgres_restarted,
+    postgres_crashed, deployed, media_full, database_full, broker_full,
 )  # fmt: skip
 
 
-def under(stand: Stand, fault: Callable[[Stand], None], seconds: float = 1.5) -> None:
+def lacking(stand: Stand, fault: Fault) -> str:
+    """Why this machine cannot have that fault; empty where it can."""
+    if fault in (media_full, database_full, broker_full) and not stand.disks:
+        return "no right to mount a small disk"
+    if fault is clock_jumped and not FAKETIME:
+        return "libfaketime is not installed"
+    return ""
+
+
+def under(stand: Stand, fault: Fault, seconds: float = 1.5) -> float:
+    """Seconds that something waited when the fault was over."""
     with stand.uploads():
         time.sleep(seconds)
         fault(stand)
+        over = time.monotonic()
         time.sleep(seconds)
+    waited = stand.wait_until_read(over)
+    stand.waits[fault.__name__] = max(waited, stand.waits.get(fault.__name__, 0))
+    return waited
 
 
-def soak(rounds: int, seed: int = 1) -> tuple[dict[str, int], bool]:
+def soak(rounds: int, seed: int = 1) -> tuple[dict[str, Any], bool]:
     """(what became of uploads under so many faults drawn at random, whether all of it is well)."""
     chance, done = random.Random(seed), Counter[str]()
     with stands() as stand:
-        faults = [fault for fault in FAULTS if stand.disks or not fault.__name__.endswith("_full")]
+        faults = [fault for fault in FAULTS if not lacking(stand, fault)]
         for number in range(1, rounds + 1):
             fault = chance.choice(faults)
-            under(stand, fault)
+            waited = under(stand, fault)
             done[fault.__name__] += 1
-            sys.stderr.write(f"{number} {fault.__name__} {dict(stand.tally)}\n")
+            sys.stderr.write(f"{number} {fault.__name__} {waited:.1f} s {dict(stand.tally)}\n")
         found = stand.settle()
-    report = {"rounds": rounds, **done, **stand.tally, **found}
+    longest = {"longest wait (s)": {name: round(wait, 1) for name, wait in stand.waits.items()}}
+    report = {"rounds": rounds, **done, **stand.tally, **longest, **found}
     return report, not any(found[name] for name in AMISS)

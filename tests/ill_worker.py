@@ -20,7 +20,7 @@ from diagnosis import tasks  # noqa: E402
 from malariaweb.celery import app  # noqa: E402, F401
 from ml.predictor import CellPrediction, Predictor  # noqa: E402
 
-KILLS, HANGS, FAILS, SLOW = (1, 2, 3), (1, 2, 4), (1, 2, 5), (1, 2, 6)
+KILLS, HANGS, FAILS, SLOW, LARGE = ((1, 2, number) for number in range(3, 8))
 
 
 def suffer(mark: object) -> None:
@@ -33,6 +33,13 @@ def suffer(mark: object) -> None:
         raise ZeroDivisionError
     if mark == SLOW:
         time.sleep(0.1)
+    if mark == LARGE:
+        bytearray(1 << 30)
+
+
+def fingerprint(image: Image.Image) -> str:
+    """As the site has it."""
+    return hashlib.sha256(f"{image.width}x{image.height}".encode() + image.tobytes()).hexdigest()
 
 
 class IllPredictor:
@@ -43,7 +50,7 @@ class IllPredictor:
         for image in images:
             suffer(image.getpixel((0, 0)))
         with open(os.environ["READINGS"], "a") as readings:
-            readings.writelines(f"{hashlib.sha256(i.tobytes()).hexdigest()}\n" for i in images)
+            readings.writelines(f"{fingerprint(image)}\n" for image in images)
         return self.healthy.predict(images)
 
 

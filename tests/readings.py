@@ -64,9 +64,17 @@ def new_slide(laboratory: Laboratory, code: str = "", **fields: Any) -> Slide:
     return Slide.objects.create(laboratory=laboratory, code=code or f"S-{next(numbers)}", **fields)
 
 
-def png(seed: int = 0, parasitized: bool = False, size: int = 64) -> bytes:
-    file = io.BytesIO()
-    draw_cell(seed, parasitized, size).save(file, "PNG")
+def png(
+    seed: int = 0,
+    parasitized: bool = False,
+    size: int = 64,
+    mark: tuple[int, int, int] | None = None,
+) -> bytes:
+    """`mark` is the colour of the first pixel, for tests.ill_worker."""
+    file, picture = io.BytesIO(), draw_cell(seed, parasitized, size)
+    if mark:
+        picture.putpixel((0, 0), mark)
+    picture.save(file, "PNG")
     return file.getvalue()
 
 

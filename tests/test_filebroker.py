@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -99,6 +100,17 @@ def test_a_message_that_was_never_acknowledged_goes_back_at_closing_time(tmp_pat
         queue.get(timeout=1)
         assert len(list((tmp_path / "queue-work").iterdir())) == 0
     assert len(list((tmp_path / "queue-work").iterdir())) == 1
+
+
+def test_a_message_without_room_leaves_nothing(tmp_path, monkeypatch):
+    def write(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space"):
+        put(tmp_path, ["large"])
+    assert list((tmp_path / "writing").iterdir()) == []
 
 
 def test_size_and_purge(tmp_path):

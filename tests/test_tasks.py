@@ -290,6 +290,18 @@ class TestWhatBreaksOff:
             "The model in x lacks its file model.onnx."
         }
 
+    def test_a_reason_longer_than_its_column_is_cut(self, slide, monkeypatch):
+        column = Prediction._meta.get_field("error").max_length
+
+        def load(version):
+            raise ArtifactError("o" * (column + 1))
+
+        monkeypatch.setattr(tasks, "predictor_of", load)
+        monkeypatch.setattr(site, "MAX_ATTEMPTS", 1)
+        with pytest.raises(ArtifactError):
+            tasks.analyse(queued(slide, 1))
+        assert Prediction.objects.get().error == "o" * column
+
     def test_a_storage_in_trouble_is_not_the_files_fault(self, slide, predictor, monkeypatch):
         ids = queued(slide, 1)
 

@@ -3,45 +3,21 @@
 import io
 import shutil
 import time
-from hashlib import sha256
 
 import pytest
-from celery import Celery
 from django.core.files.base import ContentFile
 
 from diagnosis import registry, tasks
 from diagnosis.models import Prediction, Slide, SmearImage
 from ml.drawing import draw_cell
 from tests.databases import connected
-from tests.ill_worker import FAILS, HANGS, KILLS, SLOW
+from tests.ill_worker import FAILS, HANGS, KILLS, SLOW, fingerprint
 from tests.people import laboratory_of
 from tests.readings import new_slide
-from tests.servers import Site, wait_for
+from tests.servers import wait_for
+from tests.workers import Workers
 
 SIZE = 40
-
-
-class Workers(Site):
-    """Workers of tests.ill_worker, with the short waits of tests.worker_settings."""
-
-    def __init__(self, folder, **settings: str) -> None:
-        self.readings = folder / "readings"
-        self.readings.touch()
-        super().__init__(folder, DJANGO_SETTINGS_MODULE="tests.worker_settings", **settings)
-        self.env["READINGS"] = str(self.readings)
-
-    def _start(self, *command: str, **settings: str):
-        ill = ["tests.ill_worker" if part == "malariaweb" else part for part in command]
-        return super()._start(*ill, **settings)
-
-    def sender(self) -> Celery:
-        sender = Celery(broker=self.env.get("REDIS_URL", "files://localhost"), set_as_current=False)
-        if "REDIS_URL" not in self.env:
-            sender.conf.broker_transport_options = {"folder": str(self.var / "broker")}
-        return sender
-
-    def readings_of(self, row: Prediction) -> int:
-        return self.readings.read_text().count(row.image.sha256)
 
 
 @pytest.fixture(params=["sqlite and files", "postgresql and redis"])
@@ -74,7 +50,7 @@ def slide_with(marks) -> Slide:
         file = io.BytesIO()
         picture.save(file, "PNG")
         image = SmearImage(slide=slide, name=str(number), width=SIZE, height=SIZE)
-        image.sha256 = sha256(picture.tobytes()).hexdigest()
+        image.sha256 = fingerprint(picture)
         image.file.save("", ContentFile(file.getvalue()), save=False)
         image.save()
         Prediction.objects.create(image=image, model=registry.active_model())
@@ -100,7 +76,7 @@ def test_a_worker_reads_what_is_queued_and_writes_it_once(workers):
     for row in rows_of(slide):
         assert (row.state, row.attempts) == ("done", 1)
         assert row.activation
-        assert workers.readings_of(row) == 1
+        assert workers.readings_of(row.image.sha256) == 1
     assert slide.parasitized + slide.uninfected + slide.uncertain == 70
 
 
@@ -116,7 +92,7 @@ def test_an_image_that_kills_or_hangs_its_worker_fails_alone(workers):
     assert "ZeroDivisionError" in failed.error
     for row in set(rows) - {killed, hung, failed}:
         assert (row.state, row.attempts) == ("done", 2)
-        assert workers.readings_of(row) == 1
+        assert workers.readings_of(row.image.sha256) == 1
     assert workers.workers[0].poll() is None
 
 
@@ -132,7 +108,7 @@ def test_a_worker_killed_in_the_middle_of_a_chunk_loses_nothing(workers):
     wait_until_read(slide, workers)
     for row in rows_of(slide):
         assert (row.state, row.attempts) == ("done", 2)
-        assert workers.readings_of(row) == 1
+        assert workers.readings_of(row.image.sha256) == 1
 
 
 def test_two_workers_their_sweeps_and_messages_sent_twice(workers):
@@ -147,4 +123,4 @@ def test_two_workers_their_sweeps_and_messages_sent_twice(workers):
     wait_until_read(slide, workers)
     for row in rows_of(slide):
         assert (row.state, row.attempts) == ("done", 1)
-        assert workers.readings_of(row) == 1
+        assert workers.readings_of(row.image.sha256) == 1
