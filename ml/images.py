@@ -274,4 +274,8 @@ def normalised(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) 
     """uint8 (n, size, size, 3) → float32 (n, 3, size, size), `(pixel / 255 - mean) / std`."""
     scale = (1 / (255 * np.asarray(std))).astype(np.float32)
     shift = (np.asarray(mean) / np.asarray(std)).astype(np.float32)
-    return np.ascontiguousarray((pixels * scale - shift).transpose(0, 3, 1, 2))
+    planes = np.empty((len(pixels), 3, *pixels.shape[1:3]), np.float32)
+    for channel in range(3):  # in a quarter of the time that all at once and turned takes
+        np.multiply(pixels[..., channel], scale[channel], out=planes[:, channel])
+        planes[:, channel] -= shift[channel]
+    return planes
