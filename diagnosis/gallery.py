@@ -47,7 +47,12 @@ ORDERS = {
     "upload": gettext_lazy("As uploaded"),
 }
 # How long something has been waiting → how often the page asks. The last one is worth a word.
-PACES = ((timedelta(seconds=20), "500ms"), (timedelta(minutes=1), "2s"), (timedelta.max, "10s"))
+PACES = (
+    (timedelta(seconds=2), "100ms"),
+    (timedelta(seconds=20), "500ms"),
+    (timedelta(minutes=1), "2s"),
+    (timedelta.max, "10s"),
+)
 
 _SUSPICION = Case(
     *(When(condition, then=Value(rank)) for rank, condition in enumerate(STATUSES.values())),

@@ -88,7 +88,9 @@ def test_an_earlier_reading_is_not_shown(slide):
     assert not list(gallery.results(slide, NOBODY)["page"])
 
 
-@pytest.mark.parametrize(("seconds", "every"), [(1, "500ms"), (30, "2s"), (90, "10s")])
+@pytest.mark.parametrize(
+    ("seconds", "every"), [(1, "100ms"), (10, "500ms"), (30, "2s"), (90, "10s")]
+)
 def test_asks_less_often_the_longer_it_takes(slide, seconds, every):
     waiting(slide, queued_at=timezone.now() - timedelta(seconds=seconds))
     found = gallery.results(slide, NOBODY)

@@ -230,7 +230,7 @@ class TestPage:
 
     def test_asks_for_results_until_the_last_is_there(self, ada, slide):
         prediction = waiting(slide)
-        assert "every 500ms" in ada.get(url("slide", slide)).text
+        assert "every 100ms" in ada.get(url("slide", slide)).text
         prediction.state, prediction.decision = "done", "uninfected"
         prediction.save()
         assert "every " not in ada.get(url("slide", slide)).text
@@ -273,7 +273,7 @@ class TestAgain:
         assert "1 image is being read again" in response.text
         assert "1 of 1 cell parasitized" in response.text
         assert ": reading again" in response.text
-        assert "every 500ms" in response.text
+        assert "every 100ms" in response.text
         assert "hx-morph-skip" not in response.text
         assert url("slide_again", slide) not in response.text
 
