@@ -7,6 +7,7 @@ never: whoever claims no row walks away, and the sweep sends again what no messa
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -198,7 +199,10 @@ def _read(
     predictor: "Predictor", rows: Sequence[Prediction], band: Band | None
 ) -> dict[int, list[Cell]]:
     """The cells of those rows that are fields."""
-    opened = [(row, image) for row in rows if (image := _open(row))]
+    # Decoding lets other threads run; all of them share the cores that are this process's.
+    with ThreadPoolExecutor(settings.ENGINE_THREADS) as pool:
+        images = list(pool.map(_open, rows))
+    opened = [(row, image) for row, image in zip(rows, images, strict=True) if image]
     fields = [(row, image) for row, image in opened if row.kind == Kind.FIELD]
     crops = [(row, image) for row, image in opened if row.kind == Kind.CELL]
     results = predictor.predict([image for _, image in crops]) if crops else []
