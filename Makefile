@@ -1,7 +1,7 @@
 # make run    the site, on this machine: http://localhost:8000 (make run PORT=8080 for another port)
 # make test   everything the tests need, then linters and tests
 # make lint   the linters alone
-# make bench  the history page over 100,000 predictions; benchmarks/README.md has more
+# make bench  speed and size of everything, in one table (make bench CELLS=folder TRAINING=folder)
 # make soak   what takes long: 10,000 bad files, 200 faults (make soak FILES=1000 ROUNDS=20)
 # make messages  gathers what is to be translated, and compiles what is
 # make install, make install-all   only install: what the site needs; what training and tests need
@@ -30,8 +30,8 @@ lint: .venv/dev.stamp
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive *.py diagnosis malariaweb ml
 	$(BIN)/mypy
 
-bench: .venv/dev.stamp
-	$(BIN)/python -m benchmarks.history
+bench: .venv/dev.stamp servers
+	$(BIN)/python -m benchmarks $(CELLS) $(if $(TRAINING),--training $(TRAINING))
 
 soak: .venv/dev.stamp servers
 	$(BIN)/python -m tests.soak $(if $(FILES),--files $(FILES)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -1,0 +1,37 @@
+"""Every benchmark of speed and size, one after the other, each in a process of its own.
+
+python -m benchmarks [CELL_OR_FOLDER...] [--training FOLDER] [--only NAME...] [--json FILE]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+MODULES = ("shell", "worker", "click", "footprint", "training")
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    made.add_argument("paths", nargs="*", type=Path, help="cells, or folders of them (else drawn)")
+    made.add_argument("--training", type=Path, help="a folder of both classes (else drawn cells)")
+    made.add_argument("--only", nargs="+", choices=MODULES, default=MODULES)
+    made.add_argument("--json", type=Path, default=Path("runs/benchmarks.json"))
+    options = made.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.only:
+            paths = [options.training] if name == "training" and options.training else options.paths
+            kept = Path(folder) / f"{name}.json"
+            command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, paths)]
+            subprocess.run([*command, "--json", str(kept)], check=True)
+            found[name] = json.loads(kept.read_text())
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(found, indent=2) + "\n")
+    sys.stdout.write(f"All of it is in {options.json}.\n")
+
+
+if __name__ == "__main__":
+    main()
