@@ -2,30 +2,41 @@
 
 import random
 from collections.abc import Sequence
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 
 from ml.drawing import draw_cell
+from ml.images import read_image
 
 MOST_DRAWN = 1000
+ENDINGS = ("png", "jpg", "jpeg", "avif", "tif", "tiff")
 
 
 def cells(paths: Sequence[Path], count: int, folder: Path) -> list[Path]:
-    """As many files, mixed, in `folder`: links to those below `paths`, in turn where too few."""
+    """As many PNG files in `folder`, mixed; some stand for several where there are too few."""
     sources = sorted(file for path in paths for file in _below(path)) or _drawn(folder, count)
     random.Random(0).shuffle(sources)
     there = folder / f"{count}-cells"
     there.mkdir()
-    links = []
-    for number, source in enumerate(islice(cycle(sources), count)):
-        links.append(there / f"{number:06}{source.suffix}")
-        links[-1].symlink_to(source.resolve())
-    return links
+    files = [there / f"{number:06}.png" for number in range(count)]
+    for file, source in zip(files, sources, strict=False):
+        as_png(source, file)
+    for file, twin in zip(files[len(sources) :], cycle(files[: len(sources)]), strict=False):
+        file.symlink_to(twin)
+    return files
+
+
+def as_png(source: Path, file: Path) -> None:
+    """The format that the site stores, and that every decoder knows."""
+    if source.suffix.lower() == ".png":
+        file.symlink_to(source.resolve())
+    else:
+        read_image(source).save(file)
 
 
 def _below(path: Path) -> list[Path]:
     found = path.rglob("*") if path.is_dir() else [path]
-    return [file for file in found if file.is_file() and file.suffix.lower() in (".png", ".jpg")]
+    return [file for file in found if file.suffix.lower().removeprefix(".") in ENDINGS]
 
 
 def _drawn(folder: Path, count: int) -> list[Path]:

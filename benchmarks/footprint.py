@@ -8,6 +8,7 @@ Memory is the proportional set size: what processes share is divided among them.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,6 @@ from benchmarks.cells import cells
 from benchmarks.figures import Figure, parser, show
 from ml.drawing import draw_field
 from tests.servers import ROOT, Site, wait_for
-from tests.visitors import Visitor
 
 CELLS, FIELDS, AT_ONCE = 256, 4, 32
 PAGES = ("/today/", "/slides/", "/slides/new/", "/model/", "/notifications/", "/laboratories/")
@@ -34,6 +34,12 @@ def megabytes(process: psutil.Popen | psutil.Process) -> float:
 
 def use(site: Site, files: list[Path], folder: Path) -> None:
     """Cells and fields are read, pages are seen."""
+    os.environ.update(site.env)
+    import django
+
+    django.setup()
+    from tests.visitors import Visitor
+
     visitor = Visitor(site)
     path = visitor.new_slide("S-1")
     for start in range(0, len(files), AT_ONCE):

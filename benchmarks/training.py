@@ -22,6 +22,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.models import resnet34
 
+from benchmarks.cells import as_png
 from benchmarks.figures import Figure, asked, in_turn, parser, ratios, show
 from ml.configuration import TrainingConfig
 from ml.datasets import Pixels, find_examples, load
@@ -36,17 +37,15 @@ WARM_UP = 3
 
 
 def folder_of_classes(source: Path | None, count: int, folder: Path) -> Path:
-    """Links to as many cells of both classes, or as many drawn ones."""
+    """As many cells of both classes, as PNG files: the source's, or drawn ones."""
     for parasitized, name in ((True, "Parasitized"), (False, "Uninfected")):
-        there = folder / name
-        there.mkdir(parents=True)
-        for number in range(count // 2):
-            file = there / f"C{number % 8}P{number % 8}ThinF_IMG_1_cell_{number}.png"
-            if source is None:
-                draw_cell(number, parasitized).save(file)
-        if source is not None:
+        (folder / name).mkdir(parents=True)
+        if source is None:
+            for number in range(count // 2):
+                draw_cell(number, parasitized).save(folder / name / f"{number}.png")
+        else:
             for path in sorted((source / name).iterdir())[: count // 2]:
-                (there / path.name).symlink_to(path.resolve())
+                as_png(path, folder / name / f"{path.stem}.png")
     return folder
 
 

@@ -45,7 +45,8 @@ def site_of(folder: Path) -> Iterator[Site]:
         yield site
 
 
-def upload(files: list[Path]) -> None:
+def upload(files: list[Path]) -> float:
+    """Files a second: decoded in the children, stored, their rows written."""
     from django.contrib.auth.models import User
     from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -57,7 +58,9 @@ def upload(files: list[Path]) -> None:
         laboratory=roster.open_laboratory(user), code="S-1", created_by=user
     )
     sent = [SimpleUploadedFile(file.name, file.read_bytes()) for file in files]
+    start = time.perf_counter()
     intake.receive(slide, sent, user)
+    return len(files) / (time.perf_counter() - start)
 
 
 def queue() -> None:
@@ -118,7 +121,7 @@ def rate() -> float:
 def measured(options: argparse.Namespace) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name, site_of(Path(name) / "site") as site:
         files = cells(options.paths, options.files, Path(name))
-        upload(files)
+        yield Figure("intake in one process", (upload(files),), "files/s")
         best: dict[str, tuple[tuple[float, ...], ...]] = {}
         for processes in options.processes:
             with worker_on(site, processes):
