@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -24,6 +25,7 @@ from torchvision.models import resnet34
 
 from benchmarks.cells import as_png
 from benchmarks.figures import Figure, asked, in_turn, parser, ratios, show
+from ml.augmentation import Augmentation
 from ml.configuration import TrainingConfig
 from ml.datasets import Pixels, find_examples, load
 from ml.drawing import draw_cell
@@ -34,6 +36,11 @@ SIDES = ("plain", "ready", "ours")
 LOADERS = 2
 WARM_UP = 3
 """Steps that are thrown away."""
+
+
+class Untouched(Augmentation):
+    def __call__(self, batch: Tensor, generator: Generator) -> Tensor:
+        return batch
 
 
 def folder_of_classes(source: Path | None, count: int, folder: Path) -> Path:
@@ -94,7 +101,7 @@ def ready(folder: Path, config: TrainingConfig) -> float:
         return batch[: len(chosen)], labels[: len(chosen)]
 
     _Run._batch = same  # type: ignore[method-assign]
-    config = TrainingConfig(**(vars(config) | {"augmentation": lambda images, generator: images}))
+    config = replace(config, augmentation=Untouched())
     return _trained(load(find_examples(folder), config), config)
 
 

@@ -24,7 +24,7 @@ import psutil
 import psycopg
 
 from ml.artifact import MANIFEST, ONNX, shipped_model
-from tests.ill_worker import FAILS, HANGS, KILLS, LARGE
+from tests.ill_worker import FAILS, HANGS, KILLS
 from tests.readings import png
 from tests.servers import accepts, free_port, postgres_program, stop, wait_for
 from tests.visitors import Visitor
@@ -180,10 +180,10 @@ class Stand:
         while not self.over.wait(self.pause):
             self.upload()
 
-    def upload(self, marks: Sequence[Mark] = (None,)) -> int:
+    def upload(self) -> int:
         """The status of the answer, 0 where none came."""
         with self.turn:
-            return self._send(marks)[0]
+            return self._send([None])[0]
 
     def poison(self) -> None:
         """Ill and healthy ones in one message."""
@@ -286,18 +286,8 @@ def worker_child(stand: Stand) -> psutil.Process:
 
 
 def worker_child_killed(stand: Stand) -> None:
+    """As the kernel does to it when memory runs out."""
     worker_child(stand).kill()
-
-
-def worker_out_of_memory(stand: Stand) -> None:
-    """It gets no more than it has; who is killed for taking more is `worker_child_killed`."""
-    child = worker_child(stand)
-    _, most = unlimited = child.rlimit(psutil.RLIMIT_AS)
-    child.rlimit(psutil.RLIMIT_AS, (child.memory_info().vms, most))
-    stand.upload([LARGE] * 3)
-    time.sleep(AWAY)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        child.rlimit(psutil.RLIMIT_AS, unlimited)
 
 
 def all_workers_killed(stand: Stand) -> None:
@@ -466,7 +456,7 @@ def broker_full(stand: Stand) -> None:
 
 Fault = Callable[[Stand], None]
 FAULTS: tuple[Fault, ...] = (
-    worker_child_killed, worker_out_of_memory, all_workers_killed, two_workers_and_their_sweeps,
+    worker_child_killed, all_workers_killed, two_workers_and_their_sweeps,
     poisoned_images, clock_jumped, model_missing, model_truncated, model_of_another_format,
     web_killed, redis_restarted_empty, redis_away, redis_silent, postgres_restarted,
     postgres_crashed, deployed, media_full, database_full, broker_full,

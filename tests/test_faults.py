@@ -38,7 +38,6 @@ ELSEWHEN = (
     " WHERE finished_at NOT BETWEEN now() - interval '30 min' AND now() + interval '30 min'"
 )
 SAID = {
-    "worker_out_of_memory": "Reading broke off",
     "model_missing": "lacks its file model.onnx",
     "model_truncated": "was altered or not copied whole",
     "model_of_another_format": "has format 99",
