@@ -7,7 +7,6 @@ never: whoever claims no row walks away, and the sweep sends again what no messa
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -199,10 +198,7 @@ def _read(
     predictor: "Predictor", rows: Sequence[Prediction], band: Band | None
 ) -> dict[int, list[Cell]]:
     """The cells of those rows that are fields."""
-    # Decoding lets other threads run; all of them share the cores that are this process's.
-    with ThreadPoolExecutor(settings.ENGINE_THREADS) as pool:
-        images = list(pool.map(_open, rows))
-    opened = [(row, image) for row, image in zip(rows, images, strict=True) if image]
+    opened = [(row, image) for row in rows if (image := _open(row))]
     fields = [(row, image) for row, image in opened if row.kind == Kind.FIELD]
     crops = [(row, image) for row, image in opened if row.kind == Kind.CELL]
     results = predictor.predict([image for _, image in crops]) if crops else []
