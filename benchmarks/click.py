@@ -8,6 +8,7 @@ the reading: received and stored, waited for a worker, read, shown by the page.
 """
 
 import argparse
+import json
 import secrets
 import statistics
 import tempfile
@@ -69,8 +70,6 @@ def _is_upload(asked: Any) -> bool:
 
 def measured_on(words: str, site: Site, files: list[Path], most: tuple[float, float]
                 ) -> Iterator[Figure]:  # fmt: skip
-    import json
-
     site.start()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

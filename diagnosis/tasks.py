@@ -49,8 +49,8 @@ READING = [
     "error",
 ]  # fmt: skip
 
-LONGEST_REASON = 300
-"""As the column has it; what an engine says of a broken model may be longer."""
+LONGEST_REASON = Prediction._meta.get_field("error").max_length
+"""What an engine says of a broken model may be longer."""
 NOTHING_COUNTS = "No cell of this field can be counted: all are cut by its edge or rejected."
 UNREADABLE = "The stored image cannot be opened any more."
 TOO_SLOW = "Reading took too long and was stopped."
