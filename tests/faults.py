@@ -38,6 +38,8 @@ PROMISED = 20
 """Seconds after a fault in which all has to be read: a lease (6), two sweeps (1 each), and what a
 slow machine takes for two restarts and the images that came meanwhile."""
 GIVEN_UP = 60
+MEMORY = Path("/sys/fs/cgroup/memory")
+"""Where the kernel (control groups, version 1) limits what processes may have together."""
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 
 Mark = tuple[int, int, int] | None
@@ -286,8 +288,34 @@ def worker_child(stand: Stand) -> psutil.Process:
 
 
 def worker_child_killed(stand: Stand) -> None:
-    """As the kernel does to it when memory runs out."""
     worker_child(stand).kill()
+
+
+@contextlib.contextmanager
+def memory_of(process: psutil.Process, limit: int) -> Iterator[None]:
+    """For what it and its children take from now on, in bytes."""
+    group = MEMORY / f"stand-{process.pid}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(limit))
+    for each in (process, *process.children(recursive=True)):
+        (group / "cgroup.procs").write_text(str(each.pid))
+    yield
+    for pid in (group / "cgroup.procs").read_text().split():
+        (MEMORY / "cgroup.procs").write_text(pid)
+    group.rmdir()
+
+
+def worker_out_of_memory(stand: Stand) -> None:
+    """The kernel kills whatever takes the place of the process that read."""
+    with memory_of(psutil.Process(stand.site.workers[0].pid), 60_000_000):
+        worker_child(stand).kill()
+        time.sleep(AWAY)
+
+
+def kernel_kills() -> int:
+    """Processes killed for want of memory since this machine started."""
+    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return int(counters["oom_kill"])
 
 
 def all_workers_killed(stand: Stand) -> None:
@@ -429,10 +457,19 @@ def media_full(stand: Stand) -> None:
         time.sleep(AWAY)
 
 
+def use_up_the_log(stand: Stand) -> None:
+    """PostgreSQL keeps segments in reserve that may outlast a short fault."""
+    with contextlib.suppress(psycopg.Error):
+        stand.execute("SELECT pg_switch_wal()")
+
+
 def database_full(stand: Stand) -> None:
     """PostgreSQL ends where it cannot write its log; whoever operates it makes room and starts."""
+    over = time.monotonic() + AWAY
     with full(stand.disks[0]):
-        time.sleep(AWAY)
+        while time.monotonic() < over:
+            use_up_the_log(stand)
+            time.sleep(0.2)
     if stand.postgres.process.poll() is not None:
         stand.postgres.start()
 
@@ -456,7 +493,7 @@ def broker_full(stand: Stand) -> None:
 
 Fault = Callable[[Stand], None]
 FAULTS: tuple[Fault, ...] = (
-    worker_child_killed, all_workers_killed, two_workers_and_their_sweeps,
+    worker_child_killed, worker_out_of_memory, all_workers_killed, two_workers_and_their_sweeps,
     poisoned_images, clock_jumped, model_missing, model_truncated, model_of_another_format,
     web_killed, redis_restarted_empty, redis_away, redis_silent, postgres_restarted,
     postgres_crashed, deployed, media_full, database_full, broker_full,
@@ -467,6 +504,8 @@ def lacking(stand: Stand, fault: Fault) -> str:
     """Why this machine cannot have that fault; empty where it can."""
     if fault in (media_full, database_full, broker_full) and not stand.disks:
         return "no right to mount a small disk"
+    if fault is worker_out_of_memory and not os.access(MEMORY, os.W_OK):
+        return "no right to limit memory with control groups"
     if fault is clock_jumped and not FAKETIME:
         return "libfaketime is not installed"
     return ""

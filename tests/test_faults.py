@@ -12,12 +12,18 @@ from tests.conftest import missing
 from tests.faults import (
     AMISS,
     FAULTS,
+    broker_full,
     clock_jumped,
     database_full,
+    kernel_kills,
     lacking,
     media_full,
+    model_missing,
+    model_of_another_format,
+    model_truncated,
     stands,
     under,
+    worker_out_of_memory,
 )
 
 
@@ -33,26 +39,33 @@ def stand():
         yield stand
 
 
-ELSEWHEN = (
-    "SELECT count(*) FROM diagnosis_prediction"
-    " WHERE finished_at NOT BETWEEN now() - interval '30 min' AND now() + interval '30 min'"
-)
-SAID = {
-    "model_missing": "lacks its file model.onnx",
-    "model_truncated": "was altered or not copied whole",
-    "model_of_another_format": "has format 99",
-    "broker_full": "No space left on device",
+def elsewhen(stand):
+    """Readings whose time is far from now."""
+    return stand.query(
+        "SELECT count(*) FROM diagnosis_prediction WHERE finished_at"
+        " NOT BETWEEN now() - interval '30 min' AND now() + interval '30 min'"
+    )[0][0]
+
+
+def troubled(stand):
+    return stand.troubled
+
+
+def said(text):
+    return lambda stand: stand.site.said(text)
+
+
+SIGNS = {
+    worker_out_of_memory: lambda stand: kernel_kills(),
+    clock_jumped: elsewhen,
+    media_full: troubled,
+    database_full: troubled,
+    model_missing: said("lacks its file model.onnx"),
+    model_truncated: said("was altered or not copied whole"),
+    model_of_another_format: said("has format 99"),
+    broker_full: said("No space left on device"),
 }
-"""By the site, where the fault was one."""
-
-
-def signs_of(stand, fault):
-    """How often the site has felt a fault that could pass it by unnoticed."""
-    if fault is clock_jumped:
-        return stand.query(ELSEWHEN)[0][0]
-    if fault in (media_full, database_full):
-        return stand.troubled
-    return stand.site.said(SAID[fault.__name__])
+"""How often a fault that could pass unnoticed has been felt."""
 
 
 def nothing_is_missing(stand):
@@ -65,11 +78,11 @@ def nothing_is_missing(stand):
 def test_a_fault_under_uploads(stand, fault):
     if reason := lacking(stand, fault):
         missing(reason)
-    is_felt = fault in (clock_jumped, media_full, database_full) or fault.__name__ in SAID
-    accepted, signs = len(stand.accepted), signs_of(stand, fault) if is_felt else 0
+    signs = SIGNS.get(fault, lambda stand: len(stand.accepted))
+    before = signs(stand), len(stand.accepted)
     under(stand, fault)
-    assert len(stand.accepted) > accepted
-    assert not is_felt or signs_of(stand, fault) > signs
+    assert signs(stand) > before[0]
+    assert len(stand.accepted) > before[1]
     nothing_is_missing(stand)
     assert stand.upload() == 200
 
