@@ -206,6 +206,7 @@ def test_all_keys_are_shown_and_the_page_follows_the_rules(open_slide, colours):
     expect(keys.locator("dt")).to_have_count(15)
     assert violations(page) == []
     page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
     page.route(REVIEWS, lambda route: route.abort("connectionreset"))
     page.keyboard.press("n")
     page.keyboard.press("2")
