@@ -16,7 +16,8 @@ preload_app = True
 worker_class = "malariaweb.serving.Worker"
 # Uploads on their way end well; hosts that stop a service wait 30 s, seldom longer.
 graceful_timeout = 25
-keepalive = 5
+# Longer than a proxy keeps an idle connection (Caddy: 120 s): closing first would meet its requests.
+keepalive = 125
 forwarded_allow_ips = "*" if settings.TRUSTED_PROXY_COUNT else "127.0.0.1"
 # gunicorn makes a file with a name of its own there.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # nosec B108

@@ -1,9 +1,13 @@
 """The files of single cells that a benchmark reads: those named, or drawn ones."""
 
+import io
 import random
+import secrets
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
+
+from PIL import Image
 
 from ml.drawing import draw_cell
 from ml.images import read_image
@@ -32,6 +36,16 @@ def as_png(source: Path, file: Path) -> None:
         file.symlink_to(source.resolve())
     else:
         read_image(source).save(file)
+
+
+def unlike_all_others(files: Sequence[Path]) -> bytes:
+    """One of these with marks in its corner: the same picture again would not be read again."""
+    image = Image.open(random.choice(files)).convert("RGB")  # nosec B311
+    for place in range(3):
+        image.putpixel((place, 0), tuple(secrets.token_bytes(3)))
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _below(path: Path) -> list[Path]:

@@ -7,8 +7,10 @@ import warnings
 from typing import Any
 
 from celery import Celery, bootsteps, platforms
+from celery.app.amqp import AMQP
 from celery.signals import worker_process_init
 from django.conf import settings
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -20,7 +22,20 @@ warnings.filterwarnings("ignore", category=platforms.SecurityWarning)  # type: i
 
 logger = logging.getLogger(__name__)
 
-app = Celery("malariaweb")
+LOOKED_FOR_EVERY = 5
+"""Seconds; a worker without its broker would soon do so every half minute only."""
+
+
+class ConnectionSoonBack(Connection):
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        return super().ensure_connection(*args, **{"interval_max": LOOKED_FOR_EVERY, **options})
+
+
+class Messages(AMQP):
+    Connection = ConnectionSoonBack
+
+
+app = Celery("malariaweb", amqp=Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

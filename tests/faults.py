@@ -33,10 +33,12 @@ from tests.workers import Workers
 AWAY = 4.0
 """Seconds that a server is gone or silent."""
 DISK = 400_000_000
-AMISS = ("lost", "doubled", "stuck", "without a reason", "poison let pass", "failed beside poison")
+A_MINUTE = 60.0
+AMISS = ("lost", "doubled", "stuck", "failed", "without a reason", "poison let pass")
 PROMISED = 20
-"""Seconds after a fault in which all has to be read: a lease (6), two sweeps (1 each), and what a
-slow machine takes for two restarts and the images that came meanwhile."""
+"""Seconds after a fault in which all has to be read: a lease (6), two sweeps (1 each) or a worker's
+pause between two looks for its broker (5), and what a slow machine takes for restarts and for the
+images that came meanwhile."""
 GIVEN_UP = 60
 MEMORY = Path("/sys/fs/cgroup/memory")
 """Where the kernel (control groups, version 1) limits what processes may have together."""
@@ -113,7 +115,7 @@ def unmount(disks: Iterable[Path]) -> None:
 class Stand:
     """All of it. `accepted` are the images whose upload was answered with a receipt.
 
-    Those among them that make a worker ill are `poisoned`; what came with them is `beside`.
+    Those among them that make a worker ill are `poisoned`: they fail in the end, and they alone.
     `waits` are the seconds that it took, after each kind of fault, until nothing waited.
     """
 
@@ -137,7 +139,6 @@ class Stand:
         )
         self.accepted: set[str] = set()
         self.poisoned: set[str] = set()
-        self.beside: set[str] = set()
         self.tally: Counter[str] = Counter()
         self.waits: dict[str, float] = {}
         self.stuck = 0
@@ -191,8 +192,8 @@ class Stand:
         """Ill and healthy ones in one message."""
         with self.turn:
             _, images = self._send(CHUNK_WITH_POISON)
-        for image, mark in zip(images, CHUNK_WITH_POISON, strict=True):
-            (self.poisoned if mark else self.beside).add(image)
+        marked = zip(images, CHUNK_WITH_POISON, strict=True)
+        self.poisoned.update(image for image, mark in marked if mark)
 
     def _send(self, marks: Sequence[Mark]) -> tuple[int, list[str]]:
         """(the status of the answer, the images that were accepted)."""
@@ -259,15 +260,15 @@ class Stand:
         return {
             "accepted": len(self.accepted),
             "read": sum(row[1] in ("done", "rejected") for row in rows),
-            "failed": len(failed),
+            "ill and failed": len(failed & self.poisoned),
             "lost": len(self.accepted - known) + len(named - files),
             "doubled": len(rows)
             - len(known)
             + sum(readings[str(row[4])] > int(str(row[3])) for row in rows),
             "stuck": self.stuck + sum(row[1] in ("queued", "running") for row in rows),
             "without a reason": sum(row[1] == "failed" and not row[2] for row in rows),
+            "failed": len(failed - self.poisoned),
             "poison let pass": len(self.poisoned - failed),
-            "failed beside poison": len(self.beside & failed),
         }
 
 
@@ -319,11 +320,13 @@ def kernel_kills() -> int:
 
 
 def all_workers_killed(stand: Stand) -> None:
+    stand.site.start_worker()
     restart_worker(stand)
 
 
 def restart_worker(stand: Stand, **settings: str) -> None:
-    stand.site.kill_worker()
+    while stand.site.workers:
+        stand.site.kill_worker()
     time.sleep(1)
     stand.site.start_worker(**settings)
 
@@ -418,6 +421,12 @@ def redis_away(stand: Stand) -> None:
     stand.redis.start()
 
 
+def redis_away_for_a_minute(stand: Stand) -> None:
+    stand.redis.end()
+    time.sleep(A_MINUTE)
+    stand.redis.start()
+
+
 def redis_silent(stand: Stand) -> None:
     stand.redis.send(signal.SIGSTOP)
     time.sleep(AWAY)
@@ -495,8 +504,8 @@ Fault = Callable[[Stand], None]
 FAULTS: tuple[Fault, ...] = (
     worker_child_killed, worker_out_of_memory, all_workers_killed, two_workers_and_their_sweeps,
     poisoned_images, clock_jumped, model_missing, model_truncated, model_of_another_format,
-    web_killed, redis_restarted_empty, redis_away, redis_silent, postgres_restarted,
-    postgres_crashed, deployed, media_full, database_full, broker_full,
+    web_killed, redis_restarted_empty, redis_away, redis_away_for_a_minute, redis_silent,
+    postgres_restarted, postgres_crashed, deployed, media_full, database_full, broker_full,
 )  # fmt: skip
 
 

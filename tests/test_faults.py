@@ -71,7 +71,7 @@ SIGNS = {
 def nothing_is_missing(stand):
     found = stand.settle()
     assert {name: found[name] for name in AMISS} == dict.fromkeys(AMISS, 0)
-    assert found["read"] + found["failed"] >= found["accepted"] > 0
+    assert found["read"] + found["ill and failed"] >= found["accepted"] > 0
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -88,12 +88,12 @@ def test_a_fault_under_uploads(stand, fault):
 
 
 def test_uploads_go_on_without_redis(stand):
-    """No upload fails, and none waits long; what they sent is read when it is back."""
+    """None fails, and none waits long; what they sent is read when it is back."""
     stand.redis.end()
     try:
         began = time.monotonic()
         assert [stand.upload() for _ in range(10)] == [200] * 10
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 30
     finally:
         stand.redis.start()
     nothing_is_missing(stand)
