@@ -1,13 +1,17 @@
 """What is installed is locked: the packages that are named, and all that these bring along."""
 
+import io
 import re
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.servers import ROOT
+from ml.drawing import draw_cell, draw_field
+from tests.servers import ROOT, wait_for
+from tests.visitors import Visitor
 
 FILES = ("requirements-serve.txt", "requirements.txt", "requirements-dev.txt")
 BROUGHT_ALONG = "# What these bring along"
@@ -88,3 +92,34 @@ def test_both_commands_install_from_the_lock():
     installs = re.findall(r"pip install .*", makefile)
     assert len(installs) == 2
     assert all(re.search(r"-r requirements-(serve|dev)\.txt$", line) for line in installs)
+
+
+def test_serving_weighs_little():
+    parts = [file for name in locked(FILES[0]) for file in distribution(name).files or []]
+    files = {Path(part.locate()) for part in parts}
+    assert 200e6 < sum(file.stat().st_size for file in files if file.exists()) <= 600e6
+
+
+def jpeg(image):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def test_a_site_does_its_work_with_what_serving_installs(live_stack):
+    site = live_stack(
+        start=False,
+        PYTHONPATH=f"{ROOT / 'tests/serve_only'}",
+        SERVE_ONLY=" ".join(locked(FILES[0])),
+    )
+    with pytest.raises(RuntimeError, match="This needs torch"):
+        site.manage("shell", "-c", "import torch")
+    ada = Visitor(site.start())
+    images = ada.new_slide("S-1")
+    pictures = {"cell.jpg": draw_cell(1, True), "field.jpg": draw_field(1, cells=40)}
+    answer = ada.upload(images, {name: jpeg(picture) for name, picture in pictures.items()})
+    assert all(receipt["image"] for receipt in answer.json["receipts"])
+    slide = images.removesuffix("images/")
+    wait_for(lambda: "All images read" in ada.get(slide).text, "the reading", log=site.log)
+    assert ada.get(f"{slide}report.pdf").body.startswith(b"%PDF")
+    assert ada.get(f"{slide}report.json").json["resourceType"] == "Bundle"
