@@ -42,6 +42,14 @@ from tests.databases import (  # noqa: F401
 )
 
 
+LONGEST = ("test_faults", "test_readme", "test_worker")
+"""These begin first, or whatever process has the last of them would end alone."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def own_folders(settings, tmp_path_factory):
     settings.VAR = tmp_path_factory.mktemp("var")
