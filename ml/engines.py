@@ -14,6 +14,8 @@ from ml.artifact import ONNX, WEIGHTS, ArtifactError
 ENGINES = ("auto", "onnxruntime", "torch", "openvino")
 GPU_DEVICE = Path("/dev/nvidia0")
 
+AT_ONCE = 32
+"""Images that onnxruntime takes: twice as many are no faster and need 130 MB more."""
 OUTPUTS = ("logits", "activation", "features")
 
 
@@ -91,7 +93,11 @@ class OnnxRuntime:
         self.outputs = [name for name in OUTPUTS if name in there]
 
     def __call__(self, batch: np.ndarray) -> Output:
-        return Output(*self.session.run(self.outputs, {"input": batch}))
+        parts = [
+            self.session.run(self.outputs, {"input": batch[start : start + AT_ONCE]})
+            for start in range(0, max(1, len(batch)), AT_ONCE)
+        ]
+        return Output(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 class Torch:
