@@ -27,9 +27,14 @@ CELLS, FIELDS, AT_ONCE = 256, 4, 32
 PAGES = ("/today/", "/slides/", "/slides/new/", "/model/", "/notifications/", "/laboratories/")
 
 
-def megabytes(process: psutil.Popen | psutil.Process) -> float:
+def megabytes(process: psutil.Process) -> float:
+    """With all its children."""
     every = [process, *process.children(recursive=True)]
-    return float(sum(one.memory_full_info().pss for one in every) / 1e6)
+    return sum(map(own_megabytes, every))
+
+
+def own_megabytes(process: psutil.Process) -> float:
+    return float(process.memory_full_info().pss / 1e6)
 
 
 def use(site: Site, files: list[Path], folder: Path) -> None:
@@ -91,7 +96,9 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
                 starts.append(start_of_worker(site))
             worker = psutil.Process(site.workers[0].pid)
             use(site, cells(options.paths, CELLS, folder), folder)
-            yield Figure("web process", (megabytes(web),), "MB", most=120)
+            serving = max(map(own_megabytes, web.children()))
+            yield Figure("web process", (serving,), "MB", most=120)
+            yield Figure("  with its parent and a decoder", (megabytes(web),), "MB")
             yield Figure("worker", (megabytes(worker),), "MB", most=400)
             yield Figure("worker, until it is ready", tuple(starts), "s", most=2)
         finally:
