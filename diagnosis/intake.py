@@ -22,7 +22,7 @@ from ml import sandbox
 from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
-from . import audit, current, phrases, registry, tasks, verdict
+from . import audit, current, phrases, registry, storage, tasks, verdict
 from .counting import Found
 from .models import (
     READ_STATES,
@@ -226,17 +226,18 @@ def _repeated(receipt: Receipt) -> Receipt:
 
 
 def _store(image: SmearImage, png: bytes) -> None:
-    """Raises UnreadableImage where the disk is full, say; no half file stays behind."""
+    """Raises UnreadableImage where the disk is full or away; no half file stays behind."""
     name = image.file.field.generate_filename(image, "")
     image.file.name = name
     try:
+        storage.require()
         image.file.save("", ContentFile(png), save=False)
     except Exception:
         logger.exception("An image could not be stored")
         with suppress(Exception):  # nor deleted, then
             image.file.storage.delete(name)
         raise UnreadableImage(
-            "not-stored", _("There was no room to store it: tell whoever runs this site.")
+            "not-stored", _("It could not be stored: tell whoever runs this site.")
         ) from None
 
 

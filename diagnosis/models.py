@@ -7,8 +7,9 @@ A prediction's life, each arrow one conditional update:
     queued  → running    tasks.claim: attempts + 1 and a token that only its worker knows
     running → done | rejected    tasks.analyse, only while the token still matches
     running → queued     the attempt broke off: given back by its worker, or by the sweep when
-                         the worker was silent for longer than LEASE_SECONDS
-    running → failed     the same, after MAX_ATTEMPTS; or the stored file cannot be read
+                         the worker was silent for longer than LEASE_SECONDS; or, with the attempt
+                         given back, the worker lacks its model or cannot reach the stored images
+    running → failed     the same, after MAX_ATTEMPTS; or the stored file is lost or damaged
     failed  → queued     intake.retry: a person pressed "try again"; attempts start from 0
 
 `done`, `rejected` and `failed` are final: no worker touches such a row again.

@@ -33,7 +33,7 @@ from tests.workers import Workers
 AWAY = 4.0
 """Seconds that a server is gone or silent."""
 DISK = 400_000_000
-AMISS = ("lost", "doubled", "stuck", "without a reason", "poison let pass", "failed beside poison")
+AMISS = ("lost", "doubled", "stuck", "without a reason", "poison let pass", "failed blameless")
 PROMISED = 20
 """Seconds after a fault in which all has to be read: a lease (6), two sweeps (1 each), and what a
 slow machine takes for two restarts and the images that came meanwhile."""
@@ -113,7 +113,7 @@ def unmount(disks: Iterable[Path]) -> None:
 class Stand:
     """All of it. `accepted` are the images whose upload was answered with a receipt.
 
-    Those among them that make a worker ill are `poisoned`; what came with them is `beside`.
+    Those among them that make a worker ill are `poisoned`.
     `waits` are the seconds that it took, after each kind of fault, until nothing waited.
     """
 
@@ -137,7 +137,6 @@ class Stand:
         )
         self.accepted: set[str] = set()
         self.poisoned: set[str] = set()
-        self.beside: set[str] = set()
         self.tally: Counter[str] = Counter()
         self.waits: dict[str, float] = {}
         self.stuck = 0
@@ -191,8 +190,8 @@ class Stand:
         """Ill and healthy ones in one message."""
         with self.turn:
             _, images = self._send(CHUNK_WITH_POISON)
-        for image, mark in zip(images, CHUNK_WITH_POISON, strict=True):
-            (self.poisoned if mark else self.beside).add(image)
+        marked = zip(images, CHUNK_WITH_POISON, strict=True)
+        self.poisoned.update(image for image, mark in marked if mark)
 
     def _send(self, marks: Sequence[Mark]) -> tuple[int, list[str]]:
         """(the status of the answer, the images that were accepted)."""
@@ -267,7 +266,7 @@ class Stand:
             "stuck": self.stuck + sum(row[1] in ("queued", "running") for row in rows),
             "without a reason": sum(row[1] == "failed" and not row[2] for row in rows),
             "poison let pass": len(self.poisoned - failed),
-            "failed beside poison": len(self.beside & failed),
+            "failed blameless": len(failed - self.poisoned),
         }
 
 
