@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -250,15 +251,25 @@ def shown_name(name: str) -> str:
 
 def retry(image: SmearImage) -> bool:
     """Queue a failed reading again, for the model that is active now. False: it had not failed."""
+    return bool(_retry(image, image.slide_id, image.predictions.all()))
+
+
+def retry_all(slide: Slide) -> int:
+    """The same for every failed image of a slide. How many there were."""
+    return len(_retry(slide, slide.pk, slide.predictions.all()))
+
+
+def _retry(thing: Slide | SmearImage, slide_id: UUID, rows: QuerySet[Prediction]) -> list[int]:
     model = registry.active_model()
-    failed = Prediction.objects.filter(image=image, is_current=True, state=State.FAILED)
+    failed = rows.filter(is_current=True, state=State.FAILED)
     with transaction.atomic():
-        current.lock([image.slide_id])
+        current.lock([slide_id])
         ids = queue_again(failed.values_list("pk", flat=True), model)
         if ids:
-            verdict.recount([image.slide_id])
+            audit.note(Action.READ_AGAIN, thing, version=(None, model.name))
+            verdict.recount([slide_id])
             transaction.on_commit(partial(tasks.send, ids), robust=True)
-    return bool(ids)
+    return ids
 
 
 def queue_again(prediction_ids: Iterable[int], model: ModelVersion) -> list[int]:

@@ -10,7 +10,7 @@ A prediction's life, each arrow one conditional update:
                          the worker was silent for longer than LEASE_SECONDS; or, with the attempt
                          given back, the worker lacks its model or cannot reach the stored images
     running → failed     the same, after MAX_ATTEMPTS; or the stored file is lost or damaged
-    failed  → queued     intake.retry: a person pressed "try again"; attempts start from 0
+    failed  → queued     intake.retry, retry_all: a person said "try again"; attempts start from 0
 
 `done`, `rejected` and `failed` are final: no worker touches such a row again.
 
