@@ -177,7 +177,8 @@ SQLITE: dict[str, Any] = {
         # A transaction that reads first and writes later would fail at once, not wait for the lock.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+        # FULL: what an upload was answered with outlasts a power cut.
+        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
     },
 }
 POSTGRESQL: dict[str, Any] = env.read(
@@ -230,7 +231,7 @@ STORAGES = {
     "default": (
         {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": S3_OPTIONS}
         if S3_BUCKET
-        else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+        else {"BACKEND": "malariaweb.storage.DurableStorage"}
     ),
     "staticfiles": {"BACKEND": "malariaweb.static.StaticStorage"},
 }

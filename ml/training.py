@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from ml import durable
 from ml.configuration import TrainingConfig, TrainingError
 from ml.datasets import Pixels, fingerprint
 from ml.devices import choose_device, choose_layout, choose_precision, keep_memory
@@ -175,7 +175,8 @@ class _Run:
         self.output.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # torch's own writing does not say that a disk is full
         torch.save(self._state(), content)
-        _replace(self.output / CHECKPOINT, content.getbuffer())
+        durable.replace(self.output / CHECKPOINT, content.getbuffer())
+        durable.sync(self.output.parent)
         write_history(self.output / HISTORY, self.history)
 
     def _state(self) -> dict[str, Any]:
@@ -303,17 +304,6 @@ def predict_logits(
             logits, *_ = network(batch)
         batches.append(logits.float().cpu())
     return torch.cat(batches).numpy() if batches else np.empty((0, 2), np.float32)
-
-
-def _replace(path: Path, content: memoryview) -> None:
-    """Whatever happens, `path` is whole: the old file or the new one."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:

@@ -49,6 +49,16 @@ def own_folders(settings, tmp_path_factory):
     settings.MEDIA_ROOT.mkdir(parents=True)
 
 
+@pytest.fixture
+def synced(monkeypatch):
+    """The files and folders that were brought to the disk, in order."""
+    paths: list[Path] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+    )
+    return paths
+
+
 def missing(reason: object) -> None:
     """Seldom what CI should pass over: there everything has to be present."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(reason))

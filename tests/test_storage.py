@@ -1,11 +1,14 @@
-"""Images in an S3-compatible bucket: a real server of that protocol, on this machine."""
+"""Where images are kept: on this disk, or in a bucket of a real server of S3's protocol."""
 
+import errno
+import os
 import uuid
 
 import boto3
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
+from django.core.files.storage import default_storage, storages
+from django.db import connection
 from moto.server import ThreadedMotoServer
 
 from tests.servers import free_port
@@ -61,3 +64,25 @@ def test_a_stored_file_is_neither_public_nor_overwritten(bucket):
     grants = client.get_object_acl(Bucket=name, Key=first)["Grants"]
     assert not [grant for grant in grants if "AllUsers" in grant["Grantee"].get("URI", "")]
     assert "Signature=" in storage.url(first)
+
+
+def test_a_file_on_the_disk_outlasts_a_power_cut(synced, settings):
+    name = default_storage.save("laboratory/slide/cell.png", ContentFile(b"pixels"))
+    media = settings.MEDIA_ROOT
+    slide = media / "laboratory" / "slide"
+    assert synced == [media / name, slide, slide.parent, media]
+
+
+def test_a_file_that_cannot_be_kept_is_not_accepted(monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        default_storage.save("cell.png", ContentFile(b"pixels"))
+
+
+def test_a_committed_row_outlasts_it_too(db):
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous")
+        assert cursor.fetchone() == (2,)  # FULL
