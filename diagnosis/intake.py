@@ -105,6 +105,7 @@ class Upload:
             sha256=decoded.sha256,
             width=decoded.width,
             height=decoded.height,
+            stored_bytes=len(decoded.png),
             uploaded_by=self.user,
         )
         _store(image, decoded.png)

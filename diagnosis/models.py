@@ -321,6 +321,9 @@ class SmearImage(models.Model):
     sha256 = models.CharField(max_length=64, help_text="Of the upright RGB pixels.")
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    stored_bytes = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Of its file, for the quota."
+    )
     reviewed = models.CharField(
         max_length=12,
         blank=True,
