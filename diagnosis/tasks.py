@@ -21,6 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from PIL import Image
 
@@ -207,7 +208,7 @@ def _claim(prediction_ids: list[int], **conditions: Any) -> Claim:
     token = uuid4()
     waiting = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED, **conditions)
     claimed = waiting.update(
-        state=State.RUNNING, token=token, attempts=F("attempts") + 1, started_at=timezone.now()
+        state=State.RUNNING, token=token, attempts=F("attempts") + 1, started_at=Now()
     )
     if not claimed:
         return Claim(token, [])
@@ -404,7 +405,7 @@ def sweep(sent: float | None = None) -> None:
     pulse.seen()
     now = timezone.now()
     before = datetime.fromtimestamp(sent, UTC) if sent else now - 2 * _seconds("SWEEP_SECONDS")
-    _put_back(now)
+    _put_back()
     _send_again(now, before - CLOCKS_DIFFER)
     post.deliver()
 
@@ -413,10 +414,11 @@ def _seconds(setting: str) -> timedelta:
     return timedelta(seconds=getattr(settings, setting))
 
 
-def _put_back(now: datetime) -> None:
+def _put_back() -> None:
+    """By the database's clock, as they were claimed: those of several hosts may differ."""
     lease = _seconds("LEASE_SECONDS")
-    clock_went_back = Q(started_at__gt=now + lease)
-    lost = Q(started_at__lt=now - lease) | clock_went_back
+    clock_went_back = Q(started_at__gt=Now() + lease)
+    lost = Q(started_at__lt=Now() - lease) | clock_went_back
     _give_back(Prediction.objects.filter(lost, state=State.RUNNING), BROKE_OFF)
 
 

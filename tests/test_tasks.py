@@ -42,6 +42,7 @@ from tests.readings import (
 )
 from tests.servers import ROOT, clean_environment
 
+MILLISECOND = timedelta(milliseconds=1)  # SQLite's clock has no finer ones
 MAP = ((0.0, 1.23456789), (2.0, -1.0))
 
 
@@ -158,7 +159,7 @@ class TestAnalyse:
             assert (row.probability, row.reasons) == (0.9, ["why"])
             assert row.activation == [[0.0, 1.2346], [2.0, -1.0]]
             assert (row.attempts, row.token, row.error) == (1, None, "")
-            assert row.queued_at <= row.started_at <= row.finished_at
+            assert row.queued_at <= row.started_at + MILLISECOND <= row.finished_at + MILLISECOND
         assert predictor.batches == [3]
 
     def test_what_is_not_a_cell_is_rejected_and_still_has_its_answer(self, slide, predictor):
@@ -493,6 +494,25 @@ class TestSweep:
         tasks.sweep()
         assert list(Prediction.objects.order_by("pk").values()) == before
         assert sent == []
+
+    @pytest.mark.parametrize("hours", [-2, 2])
+    def test_a_worker_whose_clock_is_wrong_takes_nothing_from_others(
+        self, slide, sent, monkeypatch, hours
+    ):
+        tasks._claim(queued(slide, 2))
+        whole = timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: whole() + timedelta(hours=hours))
+        tasks._put_back()
+        assert states() == ["running"] * 2
+
+    @pytest.mark.parametrize("hours", [-2, 2])
+    def test_nor_do_others_take_from_it(self, slide, sent, monkeypatch, hours):
+        ids, whole = queued(slide, 2), timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: whole() + timedelta(hours=hours))
+        tasks._claim(ids)
+        monkeypatch.setattr(timezone, "now", whole)
+        tasks._put_back()
+        assert states() == ["running"] * 2
 
     def test_a_clock_that_was_set_back_keeps_nothing_waiting(self, slide, sent):
         waits = queued(slide, 1)
