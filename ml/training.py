@@ -49,6 +49,17 @@ class Trained:
     best_epoch: int
 
 
+def is_begun(output: Path) -> bool:
+    return (output / CHECKPOINT).exists()
+
+
+def check(config: TrainingConfig, resumes: bool = False) -> None:
+    """Raises TrainingError or WeightsError for what this machine lacks, before it takes hours."""
+    choose_device(config.device)
+    if not resumes:
+        new_network(config.weights)
+
+
 def train(
     config: TrainingConfig,
     training: Pixels,
@@ -69,7 +80,7 @@ def train(
     if not config.epochs:
         return Trained(new_network(config.weights).eval(), [], 0)
     keep_memory()
-    run = _Run(config, training, output, resume and (output / CHECKPOINT).exists())
+    run = _Run(config, training, output, resume and is_begun(output))
     while run.epoch < config.epochs:
         row = run.train_epoch(on_step)
         row |= run.validate(validation)

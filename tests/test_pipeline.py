@@ -20,6 +20,7 @@ from ml.datasets import (
 )
 from ml.drawing import draw_cell
 from ml.images import read_image
+from ml.network import WeightsError
 from ml.pipeline import Listener, Source, build, divide
 from ml.predictor import Predictor
 from tests.cells import write_cells
@@ -320,6 +321,24 @@ def test_files_left_out_are_named(heard, tmp_path):
     broken = sorted(cells.rglob("*.png"))[5]
     broken.write_bytes(b"")
     assert f"Left out {broken}: The file is empty." in heard(Source(cells))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"device": "cuda"}, TrainingError), ({"weights": "nowhere.safetensors"}, WeightsError)],
+)
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_what_a_training_lacks_is_said_before_any_image_is_read(
+    tmp_path, monkeypatch, wrong, error, epochs
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cells = write_cells(tmp_path / "cells", slides=6, each=3)
+    loaded: list[int] = []
+    listener = Listener(on_load=lambda done, total: loaded.append(done))
+    config = replace(CONFIG, epochs=epochs, **wrong)
+    with pytest.raises(error):
+        build(config, Source(cells), tmp_path / "out", listener=listener)
+    assert loaded == []
 
 
 def test_a_class_of_which_too_little_can_be_read_is_said(tmp_path):
