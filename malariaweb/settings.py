@@ -222,6 +222,13 @@ S3_OPTIONS = {
     "default_acl": None,
     "file_overwrite": False,
 }
+if S3_BUCKET:
+    from botocore.config import Config
+
+    # A silent bucket is told from a slow one before the time of a worker's task is over.
+    S3_OPTIONS["client_config"] = Config(
+        connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2}
+    )
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)  # whitenoise wants it, before `prepare` as well
