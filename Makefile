@@ -12,7 +12,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
 FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketime.so.1)
 
-.PHONY: run test tests lint bench soak messages install install-all servers
+.PHONY: run test tests lint bench soak messages install install-all venv servers
 
 run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
@@ -50,6 +50,7 @@ install: .venv/serve.stamp
 install-all: .venv/dev.stamp
 
 .venv/serve.stamp: requirements-serve.txt | $(BIN)/python
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory venv
 	@echo "Installing what the site needs (once; a minute or two) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.txt
 	@touch $@
@@ -60,6 +61,10 @@ install-all: .venv/dev.stamp
 	@touch $@
 
 $(BIN)/python:
+	@$(MAKE) --no-print-directory venv
+
+# Also in place of one whose making was interrupted, which has no pip.
+venv:
 	@for python in $(PYTHONS); do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \

@@ -16,7 +16,7 @@ preload_app = True
 worker_class = "malariaweb.serving.Worker"
 # Uploads on their way end well; hosts that stop a service wait 30 s, seldom longer.
 graceful_timeout = 25
-# Longer than a proxy keeps an idle connection (Caddy: 120 s): closing first would meet its requests.
+# A proxy ends an idle connection first (Caddy after 120 s): its requests meet no closed one.
 keepalive = 125
 forwarded_allow_ips = "*" if settings.TRUSTED_PROXY_COUNT else "127.0.0.1"
 # gunicorn makes a file with a name of its own there.

@@ -22,6 +22,8 @@ def main() -> None:
         sys.exit("Django is not installed in this Python: use .venv/bin/python, or `make run`.")
     try:
         execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in FOR_TRAINING:
             raise

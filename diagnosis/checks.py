@@ -29,7 +29,7 @@ def the_shipped_model_can_be_read(**_: Any) -> list[CheckMessage]:
     try:
         read_manifest(shipped_model())
     except ArtifactError as error:
-        sentence = f"{error} Images wait in the queue until a model is active."
+        sentence = f"{error} No image can be uploaded until a model is active."
         return [Warning(sentence, id="diagnosis.W001")]
     return []
 

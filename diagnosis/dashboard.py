@@ -66,7 +66,7 @@ class Machine:
 
     @property
     def is_well(self) -> bool:
-        return not self.pulse.is_silent and bool(self.model)
+        return not self.trouble
 
     @property
     def sentence(self) -> str:
@@ -89,6 +89,16 @@ class Machine:
             return _(
                 "No model is active, so no image can be taken. Whoever runs this site registers "
                 "one; what is stored is safe."
+            )
+        if self.pulse.lacked == pulse.MODEL:
+            return _(
+                "A worker cannot load the active model, so images wait. They are safe, and are "
+                "read when it can. Tell whoever runs this site: its log says more."
+            )
+        if self.pulse.lacked == pulse.STORAGE:
+            return _(
+                "A worker cannot reach the stored images, so they wait and are read when it can. "
+                "Tell whoever runs this site: its log says more."
             )
         if not self.pulse.is_silent:
             return ""

@@ -18,7 +18,7 @@ from django.db import connection
 from ml import artifact
 from ml.artifact import ArtifactError
 
-from . import registry
+from . import registry, storage
 from .tasks import PATIENCE
 
 logger = logging.getLogger(__name__)
@@ -86,4 +86,5 @@ CHECKS: dict[str, tuple[Callable[[], None], str]] = {
     "broker": (_broker, "It cannot be reached."),
     "model": (_model, "No model is active, or its files here are missing or damaged."),
     "disk": (_disk, "It is full or cannot be written to."),
+    "storage": (storage.require, "The stored images cannot be reached."),
 }

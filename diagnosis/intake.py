@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -22,7 +23,7 @@ from ml import sandbox
 from ml.decisions import decide
 from ml.limits import MAX_BYTES, UnreadableImage
 
-from . import audit, current, phrases, registry, tasks, verdict
+from . import audit, current, phrases, registry, storage, tasks, verdict
 from .counting import Found
 from .models import (
     READ_STATES,
@@ -104,6 +105,7 @@ class Upload:
             sha256=decoded.sha256,
             width=decoded.width,
             height=decoded.height,
+            stored_bytes=len(decoded.png),
             uploaded_by=self.user,
         )
         _store(image, decoded.png)
@@ -226,17 +228,18 @@ def _repeated(receipt: Receipt) -> Receipt:
 
 
 def _store(image: SmearImage, png: bytes) -> None:
-    """Raises UnreadableImage where the disk is full, say; no half file stays behind."""
+    """Raises UnreadableImage where the disk is full or away; no half file stays behind."""
     name = image.file.field.generate_filename(image, "")
     image.file.name = name
     try:
+        storage.require()
         image.file.save("", ContentFile(png), save=False)
     except Exception:
         logger.exception("An image could not be stored")
         with suppress(Exception):  # nor deleted, then
             image.file.storage.delete(name)
         raise UnreadableImage(
-            "not-stored", _("There was no room to store it: tell whoever runs this site.")
+            "not-stored", _("It could not be stored: tell whoever runs this site.")
         ) from None
 
 
@@ -249,15 +252,25 @@ def shown_name(name: str) -> str:
 
 def retry(image: SmearImage) -> bool:
     """Queue a failed reading again, for the model that is active now. False: it had not failed."""
+    return bool(_retry(image, image.slide_id, image.predictions.all()))
+
+
+def retry_all(slide: Slide) -> int:
+    """The same for every failed image of a slide. How many there were."""
+    return len(_retry(slide, slide.pk, slide.predictions.all()))
+
+
+def _retry(thing: Slide | SmearImage, slide_id: UUID, rows: QuerySet[Prediction]) -> list[int]:
     model = registry.active_model()
-    failed = Prediction.objects.filter(image=image, is_current=True, state=State.FAILED)
+    failed = rows.filter(is_current=True, state=State.FAILED)
     with transaction.atomic():
-        current.lock([image.slide_id])
+        current.lock([slide_id])
         ids = queue_again(failed.values_list("pk", flat=True), model)
         if ids:
-            verdict.recount([image.slide_id])
+            audit.note(Action.READ_AGAIN, thing, version=(None, model.name))
+            verdict.recount([slide_id])
             transaction.on_commit(partial(tasks.send, ids), robust=True)
-    return bool(ids)
+    return ids
 
 
 def queue_again(prediction_ids: Iterable[int], model: ModelVersion) -> list[int]:

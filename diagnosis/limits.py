@@ -1,18 +1,17 @@
 """How much one account may send in an hour, and how much one laboratory may keep."""
 
-import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.core.files.storage import default_storage
+from django.db.models import Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+from .models import SmearImage
 
 HOUR = 3600
 MEASURED_EVERY = 300
@@ -32,11 +31,11 @@ def check(user: User, laboratory_id: UUID, sizes: list[int]) -> None:
     hour, passed = divmod(int(time.time()), HOUR)
     key = f"uploads-{user.pk}-{hour}"
     _check_rate(cache.get(key, 0) + len(sizes), HOUR - passed)
-    _check_quota(stored(laboratory_id) + sum(sizes))
+    if settings.STORAGE_QUOTA_GB:
+        _check_quota(laboratory_id, sum(sizes))
     cache.add(key, 0, HOUR)
     _add(key, len(sizes))
     cache.touch(key, HOUR)  # the database's cache gives what it adds to a time of its own
-    _add(_stored_key(laboratory_id), sum(sizes))
 
 
 def _check_rate(number: int, seconds_left: int) -> None:
@@ -59,9 +58,9 @@ def _too_many(minutes: int) -> str:
     return sentence % {"most": settings.UPLOADS_PER_HOUR, "minutes": minutes}
 
 
-def _check_quota(size: int) -> None:
+def _check_quota(laboratory_id: UUID, size: int) -> None:
     quota = settings.STORAGE_QUOTA_GB
-    if quota and size > quota * GB:
+    if stored(laboratory_id) + size > quota * GB:
         raise TooMuch(
             _(
                 "Your laboratory has filled its %(quota)d GB of storage: "
@@ -70,14 +69,19 @@ def _check_quota(size: int) -> None:
             % {"quota": quota},
             507,
         )
+    _add(_stored_key(laboratory_id), size)
 
 
 def stored(laboratory_id: UUID) -> int:
-    """Bytes of its images, as measured at most MEASURED_EVERY seconds ago, and of files since."""
-    size = cache.get_or_set(
-        _stored_key(laboratory_id), lambda: sum(_sizes(laboratory_id)), MEASURED_EVERY
-    )
-    return size or 0
+    """Bytes of its images, as added up at most MEASURED_EVERY seconds ago, and of files since."""
+    key = _stored_key(laboratory_id)
+    return cache.get_or_set(key, lambda: _added_up(laboratory_id), MEASURED_EVERY) or 0
+
+
+def _added_up(laboratory_id: UUID) -> int:
+    """Deleted slides count until they are purged: their files are there."""
+    images = SmearImage.objects.filter(slide__laboratory=laboratory_id)
+    return images.aggregate(n=Sum("stored_bytes"))["n"] or 0
 
 
 def _stored_key(laboratory_id: UUID) -> str:
@@ -87,16 +91,3 @@ def _stored_key(laboratory_id: UUID) -> str:
 def _add(key: str, number: int) -> None:
     with suppress(ValueError):  # the cache was emptied just now
         cache.incr(key, number)
-
-
-def _sizes(laboratory_id: UUID) -> Iterator[int]:
-    if settings.S3_BUCKET:
-        found = default_storage.bucket.objects.filter(Prefix=f"{laboratory_id}/")  # type: ignore[attr-defined]
-        yield from (item.size for item in found)
-        return
-    for folder, _folders, names in os.walk(Path(settings.MEDIA_ROOT) / str(laboratory_id)):
-        for name in names:
-            try:
-                yield os.stat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:  # deleted meanwhile
-                continue

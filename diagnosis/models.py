@@ -7,9 +7,10 @@ A prediction's life, each arrow one conditional update:
     queued  → running    tasks.claim: attempts + 1 and a token that only its worker knows
     running → done | rejected    tasks.analyse, only while the token still matches
     running → queued     the attempt broke off: given back by its worker, or by the sweep when
-                         the worker was silent for longer than LEASE_SECONDS
-    running → failed     the same, after MAX_ATTEMPTS; or the stored file cannot be read
-    failed  → queued     intake.retry: a person pressed "try again"; attempts start from 0
+                         the worker was silent for longer than LEASE_SECONDS; or, with the attempt
+                         given back, the worker lacks its model or cannot reach the stored images
+    running → failed     the same, after MAX_ATTEMPTS; or the stored file is lost or damaged
+    failed  → queued     intake.retry, retry_all: a person said "try again"; attempts start from 0
 
 `done`, `rejected` and `failed` are final: no worker touches such a row again.
 
@@ -320,6 +321,9 @@ class SmearImage(models.Model):
     sha256 = models.CharField(max_length=64, help_text="Of the upright RGB pixels.")
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    stored_bytes = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Of its file, for the quota."
+    )
     reviewed = models.CharField(
         max_length=12,
         blank=True,

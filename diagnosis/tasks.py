@@ -4,6 +4,7 @@ The row is the truth, a message only says "look at these". So a message may come
 never: whoever claims no row walks away, and the sweep sends again what no message led to.
 """
 
+import io
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +21,14 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from PIL import Image
 
 from ml.artifact import ArtifactError, read_manifest
 from ml.decisions import decide
 
-from . import bulk, current, post, pulse, registry, verdict
+from . import bulk, current, post, pulse, registry, storage, verdict
 from .counting import Found
 from .models import Band, Cell, Decision, Kind, ModelVersion, Prediction, State
 
@@ -44,6 +46,8 @@ CELLS_AT_ONCE = 500
 PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 2}
 """A page waits while its images are sent: a broker that is silent is soon left alone."""
 CLOCKS_DIFFER = timedelta(seconds=5)
+PAUSE = 1
+"""Seconds that a worker which can read nothing leaves the next message to others."""
 READING = [
     "state", "label", "probability", "decision", "band_id", "reasons", "activation", "finder",
     "error",
@@ -56,6 +60,18 @@ UNREADABLE = "The stored image cannot be opened any more."
 TOO_SLOW = "Reading took too long and was stopped."
 BROKE_OFF = "The worker broke off each time it read this image."
 ERROR = "An error stopped the reading ({name})."
+
+
+class Lacking(Exception):
+    """This worker can read nothing now, and no image is at fault: all wait for what it lacks."""
+
+    def __init__(self, what: str, reason: object) -> None:
+        super().__init__(str(reason))
+        self.what = what
+
+
+class Unreadable(Exception):
+    """The file of one image cannot be read, while those of others can."""
 
 
 def send(prediction_ids: Sequence[int], size: int | None = None) -> None:
@@ -82,6 +98,20 @@ def analyse(prediction_ids: list[int]) -> None:
     before it is read; from the second attempt on a crop is, too: an image that kills its worker
     then uses up no attempt but its own.
     """
+    try:
+        _analyse(prediction_ids)
+    except Lacking as lacking:
+        _wait(lacking)
+
+
+def _wait(lacking: Lacking) -> None:
+    """The next sweep sends again what was given back; workers that lack nothing go on meanwhile."""
+    logger.error("Images wait: %s", lacking)
+    pulse.lacks(lacking.what)
+    time.sleep(PAUSE)
+
+
+def _analyse(prediction_ids: list[int]) -> None:
     until = time.monotonic() + settings.ANALYSIS_SOFT_TIME_LIMIT / 2
     _attempt(_claim(_with_others(prediction_ids), attempts=0, kind=Kind.CELL))
     alone = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED)
@@ -137,6 +167,29 @@ class Claim:
     def give_back(self, reason: str) -> None:
         _give_back(self.held(), reason)
 
+    def release(self) -> None:
+        """To the queue as if it had not been claimed: nothing was tried."""
+        self.held().update(state=State.QUEUED, token=None, sent_at=None, attempts=F("attempts") - 1)
+
+    def pass_on(self, version: ModelVersion, reason: str) -> None:
+        """What a version was to read that is not active any more, and not here either.
+
+        The active one reads it, unless an earlier result counts. Raises Lacking without one.
+        """
+        active = ModelVersion.objects.filter(is_active=True).first()
+        if active is None:
+            raise Lacking(pulse.MODEL, reason)
+        mine = self.held().filter(model=version)
+        mine.filter(is_current=True).update(
+            model=active, band=None, state=State.QUEUED, token=None, sent_at=None, attempts=0
+        )
+        mine.filter(is_current=False).update(
+            state=State.FAILED,
+            error=reason[:LONGEST_REASON],
+            token=None,
+            finished_at=timezone.now(),
+        )
+
 
 @transaction.atomic
 def _give_back(running: QuerySet[Prediction], reason: str) -> None:
@@ -155,7 +208,7 @@ def _claim(prediction_ids: list[int], **conditions: Any) -> Claim:
     token = uuid4()
     waiting = Prediction.objects.filter(pk__in=prediction_ids, state=State.QUEUED, **conditions)
     claimed = waiting.update(
-        state=State.RUNNING, token=token, attempts=F("attempts") + 1, started_at=timezone.now()
+        state=State.RUNNING, token=token, attempts=F("attempts") + 1, started_at=Now()
     )
     if not claimed:
         return Claim(token, [])
@@ -166,19 +219,35 @@ def _claim(prediction_ids: list[int], **conditions: Any) -> Claim:
 def _attempt(claim: Claim) -> None:
     try:
         for version, rows in groupby(claim.rows, key=lambda row: row.model):
-            predictor = predictor_of(version)
-            for part in _portions(rows):
-                claim.cells.update(_read(predictor, part, registry.band_of(version)))
-                claim.save(part)
+            _read_with(version, claim, rows)
     except SoftTimeLimitExceeded:
         claim.give_back(TOO_SLOW)
         raise
     except ArtifactError as error:
-        claim.give_back(str(error))
+        claim.release()
+        raise Lacking(pulse.MODEL, error) from None
+    except Lacking:
+        claim.release()
         raise
+    except Unreadable as error:
+        logger.warning("%s", error)
+        claim.give_back(UNREADABLE)
     except Exception as error:
         logger.exception("Reading broke off")
         claim.give_back(ERROR.format(name=type(error).__name__))
+
+
+def _read_with(version: ModelVersion, claim: Claim, rows: Iterable[Prediction]) -> None:
+    try:
+        predictor = predictor_of(version)
+    except ArtifactError as error:
+        if version.is_active:
+            raise
+        claim.pass_on(version, str(error))
+        return
+    for part in _portions(rows):
+        claim.cells.update(_read(predictor, part, registry.band_of(version)))
+        claim.save(part)
 
 
 def _portions(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
@@ -246,15 +315,29 @@ def _cell(row: Prediction, number: int, cell: "FieldCell", band: Band | None) ->
 
 def _open(row: Prediction) -> Image.Image | None:
     """Our own PNG, as `intake` wrote it. If a disk lost or damaged it, this row alone fails."""
+    content = _content(row)
     try:
-        with row.image.file.open() as file, Image.open(file, formats=["PNG"]) as image:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
-            raise  # the storage is in trouble, not this file
         logger.warning("The file of prediction %s cannot be opened: %s", row.pk, error)
         row.state, row.error = State.FAILED, UNREADABLE
         return None
+
+
+def _content(row: Prediction) -> bytes:
+    """Empty where the file alone is lost. Raises Unreadable, which may pass, or Lacking."""
+    try:
+        with row.image.file.open() as file:
+            return bytes(file.read())
+    except (SoftTimeLimitExceeded, MemoryError):
+        raise
+    except Exception as error:  # each storage has its own kinds
+        if not storage.is_well(beside=row.image):
+            raise Lacking(pulse.STORAGE, error) from error
+        if isinstance(error, FileNotFoundError):
+            return b""
+        raise Unreadable(f"The file of prediction {row.pk} cannot be read: {error}") from error
 
 
 def _note(row: Prediction, result: "CellPrediction", band: Band | None) -> None:
@@ -304,8 +387,11 @@ def load_active_model() -> None:
     try:
         predictor_of(registry.active_model())
         finder()
-    except (registry.NoModel, ArtifactError) as error:
+    except registry.NoModel as error:
         logger.error("%s", error)
+    except ArtifactError as error:
+        logger.error("%s", error)
+        pulse.lacks(pulse.MODEL)
 
 
 @shared_task
@@ -319,7 +405,7 @@ def sweep(sent: float | None = None) -> None:
     pulse.seen()
     now = timezone.now()
     before = datetime.fromtimestamp(sent, UTC) if sent else now - 2 * _seconds("SWEEP_SECONDS")
-    _put_back(now)
+    _put_back()
     _send_again(now, before - CLOCKS_DIFFER)
     post.deliver()
 
@@ -328,10 +414,11 @@ def _seconds(setting: str) -> timedelta:
     return timedelta(seconds=getattr(settings, setting))
 
 
-def _put_back(now: datetime) -> None:
+def _put_back() -> None:
+    """By the database's clock, as they were claimed: those of several hosts may differ."""
     lease = _seconds("LEASE_SECONDS")
-    clock_went_back = Q(started_at__gt=now + lease)
-    lost = Q(started_at__lt=now - lease) | clock_went_back
+    clock_went_back = Q(started_at__gt=Now() + lease)
+    lost = Q(started_at__lt=Now() - lease) | clock_went_back
     _give_back(Prediction.objects.filter(lost, state=State.RUNNING), BROKE_OFF)
 
 

@@ -33,6 +33,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/images/", slides.slide_images, name="slide_images"),
     path("slides/<uuid:pk>/results/", slides.slide_results, name="slide_results"),
     path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),
+    path("slides/<uuid:pk>/retry/", slides.slide_retry, name="slide_retry"),
     path("slides/<uuid:pk>/delete/", slides.slide_delete, name="slide_delete"),
     path("slides/<uuid:pk>.csv", slides.slide_csv, name="slide_csv"),
     path("slides/<uuid:pk>/cells.csv", slides.slide_cells_csv, name="slide_cells_csv"),

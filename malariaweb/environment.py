@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +19,8 @@ T = TypeVar("T")
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 SECRET_LENGTH = 50
+WAIT = 2.0
+"""Seconds for another process to finish writing the key."""
 LINE = re.compile(r"(#.*|(export )?\w+=.*)?")
 EMAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
@@ -121,14 +124,35 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def kept_secret(path: Path) -> str:
-    """Two processes starting at once must end up with one key: the first link wins."""
+    """Two processes starting at once must end up with one key: the first of them makes it."""
     if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
-            file.write(secrets.token_urlsafe(SECRET_LENGTH))
-            file.flush()
-            with contextlib.suppress(FileExistsError):
-                os.link(file.name, path)
-    return path.read_text()
+        with contextlib.suppress(FileExistsError):
+            _keep_secret(path, secrets.token_urlsafe(SECRET_LENGTH))
+    over = time.monotonic() + WAIT
+    while not (key := path.read_text()):
+        if time.monotonic() > over:
+            stop(f"The secret key in {path} is empty: remove it, and a new one is made.")
+        time.sleep(WAIT / 20)
+    return key
+
+
+def _keep_secret(path: Path, key: str) -> None:
+    """Whole at once; where a file system has no hard links, empty for a moment."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            with open(path, "x", opener=_for_me_alone) as kept:
+                kept.write(key)
+
+
+def _for_me_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def boolean(text: str) -> bool:

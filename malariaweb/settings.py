@@ -177,7 +177,8 @@ SQLITE: dict[str, Any] = {
         # A transaction that reads first and writes later would fail at once, not wait for the lock.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+        # FULL: what an upload was answered with outlasts a power cut.
+        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
     },
 }
 POSTGRESQL: dict[str, Any] = env.read(
@@ -221,6 +222,13 @@ S3_OPTIONS = {
     "default_acl": None,
     "file_overwrite": False,
 }
+if S3_BUCKET:
+    from botocore.config import Config
+
+    # A silent bucket is told from a slow one before the time of a worker's task is over.
+    S3_OPTIONS["client_config"] = Config(
+        connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2}
+    )
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)  # whitenoise wants it, before `prepare` as well
@@ -230,7 +238,7 @@ STORAGES = {
     "default": (
         {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": S3_OPTIONS}
         if S3_BUCKET
-        else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+        else {"BACKEND": "malariaweb.storage.DurableStorage"}
     ),
     "staticfiles": {"BACKEND": "malariaweb.static.StaticStorage"},
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.decisions import Thresholds
+from ml.durable import sync
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -136,7 +137,10 @@ def writing(path: Path) -> Iterator[Path]:
         _readable(temporary)
         if path.exists():
             path.rmdir()
+        for file in (*temporary.iterdir(), temporary):
+            sync(file)
         os.replace(temporary, path)
+        sync(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -22,7 +22,7 @@ from ml.datasets import (
 )
 from ml.engines import cores
 from ml.packing import Data, pack
-from ml.training import CHECKPOINT, OnEpoch, OnStep, train
+from ml.training import OnEpoch, OnStep, check, is_begun, train
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,12 @@ def build(
     listener, output = listener or Listener(), output.resolve()
     _refuse_to_overwrite(output)
     work = work_folder(output)
-    if not resume and (work / CHECKPOINT).exists():
+    if not resume and is_begun(work):
         raise ArtifactError(
             f"{work} holds an unfinished training: go on with --resume, remove it, "
             "or choose another --output."
         )
+    check(config, resumes=bool(config.epochs) and is_begun(work))
     data = _load(config, source, listener)
     trained = train(
         config, data.training, data.validation, work, resume, listener.on_step, listener.on_epoch

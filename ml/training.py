@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from ml import durable
 from ml.configuration import TrainingConfig, TrainingError
 from ml.datasets import Pixels, fingerprint
 from ml.devices import choose_device, choose_layout, choose_precision, keep_memory
@@ -49,6 +49,17 @@ class Trained:
     best_epoch: int
 
 
+def is_begun(output: Path) -> bool:
+    return (output / CHECKPOINT).exists()
+
+
+def check(config: TrainingConfig, resumes: bool = False) -> None:
+    """Raises TrainingError or WeightsError for what this machine lacks, before it takes hours."""
+    choose_device(config.device)
+    if not resumes:
+        new_network(config.weights)
+
+
 def train(
     config: TrainingConfig,
     training: Pixels,
@@ -69,7 +80,7 @@ def train(
     if not config.epochs:
         return Trained(new_network(config.weights).eval(), [], 0)
     keep_memory()
-    run = _Run(config, training, output, resume and (output / CHECKPOINT).exists())
+    run = _Run(config, training, output, resume and is_begun(output))
     while run.epoch < config.epochs:
         row = run.train_epoch(on_step)
         row |= run.validate(validation)
@@ -175,7 +186,8 @@ class _Run:
         self.output.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # torch's own writing does not say that a disk is full
         torch.save(self._state(), content)
-        _replace(self.output / CHECKPOINT, content.getbuffer())
+        durable.replace(self.output / CHECKPOINT, content.getbuffer())
+        durable.sync(self.output.parent)
         write_history(self.output / HISTORY, self.history)
 
     def _state(self) -> dict[str, Any]:
@@ -303,17 +315,6 @@ def predict_logits(
             logits, *_ = network(batch)
         batches.append(logits.float().cpu())
     return torch.cat(batches).numpy() if batches else np.empty((0, 2), np.float32)
-
-
-def _replace(path: Path, content: memoryview) -> None:
-    """Whatever happens, `path` is whole: the old file or the new one."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:

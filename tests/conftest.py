@@ -41,7 +41,6 @@ from tests.databases import (  # noqa: F401
     sqlite_file,
 )
 
-
 LONGEST = ("test_faults", "test_readme", "test_worker")
 """These begin first, or whatever process has the last of them would end alone."""
 
@@ -55,6 +54,16 @@ def own_folders(settings, tmp_path_factory):
     settings.VAR = tmp_path_factory.mktemp("var")
     settings.MEDIA_ROOT = settings.VAR / "media"
     settings.MEDIA_ROOT.mkdir(parents=True)
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The files and folders that were brought to the disk, in order."""
+    paths: list[Path] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+    )
+    return paths
 
 
 def missing(reason: object) -> None:

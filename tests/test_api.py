@@ -71,6 +71,7 @@ def addresses(image):
         ("GET", reverse("api_slide", args=of_slide)),
         ("GET", reverse("api_slide_images", args=of_slide)),
         ("POST", reverse("api_slide_again", args=of_slide)),
+        ("POST", reverse("api_slide_retry", args=of_slide)),
         ("GET", reverse("api_slide_csv", args=of_slide)),
         ("GET", reverse("api_slide_cells_csv", args=of_slide)),
         ("GET", reverse("api_slide_pdf", args=of_slide)),
@@ -323,6 +324,14 @@ class TestImages:
     def test_trying_again(self, program, slide):
         path = reverse("api_image_retry", args=[failed(slide).image_id])
         assert post(program, path).json() == {"queued": 1}
+        assert post(program, path).json() == {"queued": 0}
+
+    def test_trying_again_all_that_failed(self, program, slide):
+        for _ in range(2):
+            failed(slide)
+        read(slide)
+        path = reverse("api_slide_retry", args=[slide.pk])
+        assert post(program, path).json() == {"queued": 2}
         assert post(program, path).json() == {"queued": 0}
 
 

@@ -26,7 +26,9 @@ def test_a_bucket_needs_no_folder(settings):
 
 def test_a_missing_model_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("ml.artifact.MODELS", tmp_path)
-    assert ids(checks.the_shipped_model_can_be_read()) == ["diagnosis.W001"]
+    (found,) = checks.the_shipped_model_can_be_read()
+    assert found.id == "diagnosis.W001"
+    assert "No image can be uploaded until a model is active" in found.msg
 
 
 @pytest.mark.parametrize(("engine", "found"), [("auto", []), ("django", [])])

@@ -288,6 +288,17 @@ class TestMachine:
         pulse.seen()
         assert self.sentence(laboratory).is_well
 
+    @pytest.mark.parametrize(
+        ("what", "words"),
+        [(pulse.MODEL, "cannot load the active model"), (pulse.STORAGE, "the stored images")],
+    )
+    def test_what_a_worker_lacks_is_told(self, laboratory, what, words):
+        active_model()
+        pulse.lacks(what)
+        found = self.sentence(laboratory)
+        assert words in found.trouble
+        assert not found.is_well
+
     def test_no_model_is_told(self, laboratory):
         pulse.seen()
         assert "No model is active" in self.sentence(laboratory).trouble

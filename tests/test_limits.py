@@ -6,6 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from diagnosis import limits
@@ -115,6 +116,24 @@ def test_other_laboratories_and_no_quota_go_on(ada, slide, settings, monkeypatch
     monkeypatch.setattr(limits, "GB", len(png(2)))
     settings.STORAGE_QUOTA_GB = 1
     assert send(other.laboratory.members.get(), other, 2, **JSON).status_code == 200
+
+
+def test_no_quota_costs_nothing(ada, slide, settings):
+    settings.STORAGE_QUOTA_GB = 0
+    limits.check(ada, slide.laboratory_id, [1])
+    with CaptureQueriesContext(connection) as asked:
+        limits.check(ada, slide.laboratory_id, [1])
+    assert not [query for query in asked if "smearimage" in query["sql"]]
+    assert not [query for query in asked if "stored-" in query["sql"]]
+
+
+def test_a_quota_is_asked_of_the_database_alone(ada, slide):
+    send(ada, slide, 1, **JSON)
+    image = slide.images.get()
+    assert image.stored_bytes == image.file.size
+    image.file.delete(save=False)
+    cache.clear()
+    assert limits.stored(slide.laboratory_id) == image.stored_bytes
 
 
 def test_programs_are_limited_too(ada, slide, settings):

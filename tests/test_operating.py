@@ -20,7 +20,7 @@ from tests.readings import new_slide, read, waiting
 from tests.servers import Site, free_port, wait_for
 
 TOKEN = "t" * 30
-ALL_OK = dict.fromkeys(("database", "broker", "model", "disk"), "ok")
+ALL_OK = dict.fromkeys(("database", "broker", "model", "disk", "storage"), "ok")
 
 
 def ready(client=None):
@@ -90,6 +90,13 @@ def test_a_full_disk_is_named(model, monkeypatch):
 def test_a_disk_that_cannot_be_written_is_named(model, settings):
     settings.MEDIA_ROOT = "/proc/media"
     assert ready()[1]["disk"] == "It is full or cannot be written to."
+
+
+def test_a_storage_that_is_away_is_named(model, settings):
+    read(new_slide(laboratory_of("ada")))
+    assert ready()[0] == 200
+    shutil.rmtree(settings.MEDIA_ROOT)
+    assert ready() == (503, ALL_OK | {"storage": "The stored images cannot be reached."})
 
 
 def test_probes_are_not_sent_to_https(model, settings):

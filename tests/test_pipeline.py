@@ -20,6 +20,7 @@ from ml.datasets import (
 )
 from ml.drawing import draw_cell
 from ml.images import read_image
+from ml.network import WeightsError
 from ml.pipeline import Listener, Source, build, divide
 from ml.predictor import Predictor
 from tests.cells import write_cells
@@ -232,16 +233,19 @@ def test_an_unfinished_training_is_not_begun_anew(training_run, tmp_path):
 
 
 @pytest.fixture
-def heard(tmp_path):
-    """What a build says before it needs a GPU that is not there."""
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
+def heard(tmp_path, monkeypatch):
+    """What a build says before it trains."""
+
+    def stop(*_, **__):
+        raise TrainingError("That is all.")
+
+    monkeypatch.setattr("ml.pipeline.train", stop)
 
     def listen(source):
         said: list[str] = []
         listener = Listener(on_stage=said.append, on_warning=said.append)
-        with pytest.raises(TrainingError, match="GPU"):
-            build(replace(CONFIG, device="cuda"), source, tmp_path / "out", False, listener)
+        with pytest.raises(TrainingError, match=r"That is all\."):
+            build(CONFIG, source, tmp_path / "out", False, listener)
         return "\n".join(said)
 
     return listen
@@ -320,6 +324,24 @@ def test_files_left_out_are_named(heard, tmp_path):
     broken = sorted(cells.rglob("*.png"))[5]
     broken.write_bytes(b"")
     assert f"Left out {broken}: The file is empty." in heard(Source(cells))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"device": "cuda"}, TrainingError), ({"weights": "nowhere.safetensors"}, WeightsError)],
+)
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_what_a_training_lacks_is_said_before_any_image_is_read(
+    tmp_path, monkeypatch, wrong, error, epochs
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cells = write_cells(tmp_path / "cells", slides=6, each=3)
+    loaded: list[int] = []
+    listener = Listener(on_load=lambda done, total: loaded.append(done))
+    config = replace(CONFIG, epochs=epochs, **wrong)
+    with pytest.raises(error):
+        build(config, Source(cells), tmp_path / "out", listener=listener)
+    assert loaded == []
 
 
 def test_a_class_of_which_too_little_can_be_read_is_said(tmp_path):

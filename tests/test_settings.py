@@ -1,5 +1,7 @@
 import ast
+import errno
 import json
+import os
 import re
 import stat
 import subprocess
@@ -7,6 +9,7 @@ import sys
 
 import pytest
 
+from malariaweb import environment
 from tests.servers import ROOT, clean_environment
 
 SETTINGS = ROOT / "malariaweb" / "settings.py"
@@ -147,6 +150,25 @@ def test_the_secret_key_is_made_once_and_readable_by_nobody_else(tmp_path):
     assert first == second
     assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
     assert read(tmp_path, "SECRET_KEY", SECRET_KEY=KEY) == KEY
+
+
+def test_a_file_system_without_hard_links_keeps_a_key_too(tmp_path, monkeypatch):
+    def refuse(old, new):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "secret_key"
+    key = environment.kept_secret(path)
+    assert len(key) >= environment.SECRET_LENGTH
+    assert environment.kept_secret(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_empty_secret_key_is_said_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "WAIT", 0)
+    (tmp_path / "secret_key").touch()
+    with pytest.raises(environment.BadSetting, match="is empty: remove it"):
+        environment.kept_secret(tmp_path / "secret_key")
 
 
 def test_processes_that_start_together_agree_on_the_secret_key(tmp_path):

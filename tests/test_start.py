@@ -70,6 +70,15 @@ def test_start_runs_the_site_until_ctrl_c_whoever_is_killed_meanwhile(site):
     prepare_again(site)
 
 
+def test_ctrl_c_before_the_site_runs_is_no_fault(site):
+    process = start(site)
+    wait_for((site.var / "db.sqlite3").exists, "the preparation", log=site.log)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 1
+    assert "Traceback" not in site.log.read_text()
+    assert site.log.read_text().rstrip().endswith("Stopped.")
+
+
 def prepare_again(site):
     manifest = site.var / "static" / "staticfiles.json"
     made = manifest.stat().st_mtime_ns

@@ -1,3 +1,4 @@
+import errno
 import io
 import itertools
 import random
@@ -15,11 +16,12 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings as site
 from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
 from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from diagnosis import registry, tasks, verdict
+from diagnosis import pulse, registry, storage, tasks, verdict
 from diagnosis.models import Kind, ModelVersion, Prediction, Slide
 from ml.artifact import ArtifactError
 from ml.decisions import Thresholds
@@ -29,9 +31,18 @@ from ml.fields import FoundCell
 from ml.predictor import CellPrediction
 from tests.databases import at_once, connected, slow_down
 from tests.people import laboratory_of
-from tests.readings import active_model, failed, new_image, new_slide, read, waiting
+from tests.readings import (
+    active_model,
+    another_model,
+    failed,
+    new_image,
+    new_slide,
+    read,
+    waiting,
+)
 from tests.servers import ROOT, clean_environment
 
+MILLISECOND = timedelta(milliseconds=1)  # SQLite's clock has no finer ones
 MAP = ((0.0, 1.23456789), (2.0, -1.0))
 
 
@@ -57,6 +68,11 @@ class Answers:
     def answer(self) -> CellPrediction:
         label = "parasitized" if self.probability >= 0.5 else "uninfected"
         return CellPrediction(label, self.probability, self.decision, ("why",), "m", MAP)
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch):
+    monkeypatch.setattr(tasks, "PAUSE", 0)
 
 
 @pytest.fixture
@@ -143,7 +159,7 @@ class TestAnalyse:
             assert (row.probability, row.reasons) == (0.9, ["why"])
             assert row.activation == [[0.0, 1.2346], [2.0, -1.0]]
             assert (row.attempts, row.token, row.error) == (1, None, "")
-            assert row.queued_at <= row.started_at <= row.finished_at
+            assert row.queued_at <= row.started_at + MILLISECOND <= row.finished_at + MILLISECOND
         assert predictor.batches == [3]
 
     def test_what_is_not_a_cell_is_rejected_and_still_has_its_answer(self, slide, predictor):
@@ -275,43 +291,6 @@ class TestWhatBreaksOff:
             tasks.analyse(queued(slide))
         assert states() == ["done", "queued", "queued"]
 
-    def test_a_model_that_cannot_be_loaded_is_the_reason(self, slide, monkeypatch):
-        def load(version):
-            raise ArtifactError("The model in x lacks its file model.onnx.")
-
-        monkeypatch.setattr(tasks, "predictor_of", load)
-        ids = queued(slide, 2)
-        for _ in range(site.MAX_ATTEMPTS * 2):
-            with pytest.raises(ArtifactError):
-                tasks.analyse(ids)
-            if states() == ["failed"] * 2:
-                break
-        assert set(Prediction.objects.values_list("error", flat=True)) == {
-            "The model in x lacks its file model.onnx."
-        }
-
-    def test_a_reason_longer_than_its_column_is_cut(self, slide, monkeypatch):
-        column = Prediction._meta.get_field("error").max_length
-
-        def load(version):
-            raise ArtifactError("o" * (column + 1))
-
-        monkeypatch.setattr(tasks, "predictor_of", load)
-        monkeypatch.setattr(site, "MAX_ATTEMPTS", 1)
-        with pytest.raises(ArtifactError):
-            tasks.analyse(queued(slide, 1))
-        assert Prediction.objects.get().error == "o" * column
-
-    def test_a_storage_in_trouble_is_not_the_files_fault(self, slide, predictor, monkeypatch):
-        ids = queued(slide, 1)
-
-        def broken(row):
-            raise OSError(5, "Input/output error")
-
-        monkeypatch.setattr(tasks, "_open", broken)
-        tasks.analyse(ids)
-        assert states() == ["queued"]
-
     def test_a_worker_that_slept_cannot_overwrite_its_successor(
         self, slide, predictor, sent, monkeypatch
     ):
@@ -334,6 +313,129 @@ class TestWhatBreaksOff:
         assert (second.state, second.decision) == ("queued", "")
         slide.refresh_from_db()
         assert (slide.parasitized, slide.uninfected, slide.pending) == (1, 0, 1)
+
+
+def lose_the_model(monkeypatch, *names):
+    """For those versions, or for all."""
+
+    def load(version):
+        if not names or version.name in names:
+            raise ArtifactError("The model in x lacks its file model.onnx.")
+        return Answers()
+
+    monkeypatch.setattr(tasks, "predictor_of", load)
+
+
+class TestWithoutTheModel:
+    def test_images_wait_and_nothing_is_spent(self, slide, monkeypatch, caplog):
+        lose_the_model(monkeypatch)
+        ids = queued(slide, 2)
+        for _ in range(site.MAX_ATTEMPTS + 1):
+            tasks.analyse(ids)
+        assert states() == ["queued"] * 2
+        assert attempts() == [0, 0]
+        assert set(Prediction.objects.values_list("token", "sent_at")) == {(None, None)}
+        assert "Images wait: The model in x lacks its file model.onnx." in caplog.text
+        assert pulse.taken().lacked == pulse.MODEL
+        assert not pulse.taken().is_silent
+
+    def test_what_was_tried_before_keeps_its_count(self, slide, monkeypatch):
+        lose_the_model(monkeypatch)
+        tasks.analyse(queued(slide, 1, attempts=2))
+        assert attempts() == [2]
+
+    def test_a_finder_is_a_model_too(self, slide, predictor, monkeypatch):
+        def missing():
+            raise ArtifactError("The finder cannot be read.")
+
+        monkeypatch.setattr(tasks, "finder", missing)
+        tasks.analyse([drawn_field(slide).pk])
+        assert (states(), attempts()) == (["queued"], [0])
+
+    def test_it_leaves_the_next_message_to_others_for_a_while(self, slide, monkeypatch):
+        slept: list[float] = []
+        monkeypatch.setattr(tasks.time, "sleep", slept.append)
+        lose_the_model(monkeypatch)
+        tasks.analyse([drawn_field(slide).pk, drawn_field(slide).pk])
+        assert slept == [tasks.PAUSE]
+
+    def test_the_next_sweep_sends_it_again(self, slide, sent, monkeypatch):
+        lose_the_model(monkeypatch)
+        ids = queued(slide, 2)
+        tasks.analyse(ids)
+        tasks.sweep()
+        assert sent == [ids]
+
+    def test_what_a_former_version_was_to_read_the_active_one_reads(self, slide, monkeypatch):
+        former = another_model("former")
+        lose_the_model(monkeypatch, "former")
+        ids = queued(slide, 2, model=former)
+        tasks.analyse(ids + queued(slide, 1))
+        assert states() == ["done"] * 3
+        assert set(Prediction.objects.values_list("model", flat=True)) == {active_model().pk}
+
+    def test_beside_a_result_that_counts_it_has_failed_with_the_reason(self, slide, monkeypatch):
+        former = another_model("former")
+        lose_the_model(monkeypatch, "former")
+        image = read(slide).image
+        tasks.analyse(queued(slide, 1, model=former, image=image, is_current=False))
+        row = Prediction.objects.get(model=former)
+        assert (row.state, row.error) == ("failed", "The model in x lacks its file model.onnx.")
+
+    def test_without_any_active_version_all_wait(self, slide, monkeypatch):
+        lose_the_model(monkeypatch)
+        ids = queued(slide, 1)
+        ModelVersion.objects.update(is_active=False)
+        tasks.analyse(ids)
+        assert (states(), attempts()) == (["queued"], [0])
+
+
+def break_files(monkeypatch, *names):
+    """Opening those ends in an I/O error; without names, opening any image."""
+    whole = FileSystemStorage._open  # type: ignore[attr-defined]
+
+    def opened(self, name, mode="rb"):
+        if name in names or (not names and name.endswith(".png")):
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(self, name, mode)
+
+    monkeypatch.setattr(FileSystemStorage, "_open", opened)
+
+
+class TestAStorageInTrouble:
+    def test_a_folder_that_is_not_mounted_costs_nothing(self, slide, predictor, settings, caplog):
+        storage.require()
+        ids = queued(slide, 3)
+        away = settings.MEDIA_ROOT.rename(settings.VAR / "away")
+        settings.MEDIA_ROOT.mkdir()
+        for _ in range(site.MAX_ATTEMPTS + 1):
+            tasks.analyse(ids)
+        assert (states(), attempts()) == (["queued"] * 3, [0] * 3)
+        assert "Images wait: [Errno 2]" in caplog.text
+        assert pulse.taken().lacked == pulse.STORAGE
+        settings.MEDIA_ROOT.rmdir()
+        away.rename(settings.MEDIA_ROOT)
+        tasks.analyse(ids)
+        assert (states(), attempts()) == (["done"] * 3, [1] * 3)
+
+    def test_nor_do_errors_of_all_files(self, slide, predictor, monkeypatch):
+        ids = queued(slide, 3)
+        break_files(monkeypatch)
+        for _ in range(site.MAX_ATTEMPTS + 1):
+            tasks.analyse(ids)
+        assert (states(), attempts()) == (["queued"] * 3, [0] * 3)
+
+    def test_a_file_that_alone_cannot_be_read_fails_alone_at_last(
+        self, slide, predictor, monkeypatch
+    ):
+        ids = queued(slide, 3)
+        bad = Prediction.objects.get(pk=ids[1])
+        break_files(monkeypatch, bad.image.file.name)
+        for _ in range(site.MAX_ATTEMPTS):
+            tasks.analyse(ids)
+        assert states() == ["done", "failed", "done"]
+        bad.refresh_from_db()
+        assert (bad.error, bad.attempts) == (tasks.UNREADABLE, site.MAX_ATTEMPTS)
 
 
 class TestSweep:
@@ -392,6 +494,25 @@ class TestSweep:
         tasks.sweep()
         assert list(Prediction.objects.order_by("pk").values()) == before
         assert sent == []
+
+    @pytest.mark.parametrize("hours", [-2, 2])
+    def test_a_worker_whose_clock_is_wrong_takes_nothing_from_others(
+        self, slide, sent, monkeypatch, hours
+    ):
+        tasks._claim(queued(slide, 2))
+        whole = timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: whole() + timedelta(hours=hours))
+        tasks._put_back()
+        assert states() == ["running"] * 2
+
+    @pytest.mark.parametrize("hours", [-2, 2])
+    def test_nor_do_others_take_from_it(self, slide, sent, monkeypatch, hours):
+        ids, whole = queued(slide, 2), timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: whole() + timedelta(hours=hours))
+        tasks._claim(ids)
+        monkeypatch.setattr(timezone, "now", whole)
+        tasks._put_back()
+        assert states() == ["running"] * 2
 
     def test_a_clock_that_was_set_back_keeps_nothing_waiting(self, slide, sent):
         waits = queued(slide, 1)

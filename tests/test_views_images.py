@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image
 
-from diagnosis.models import ModelVersion, State
+from diagnosis.models import Action, Event, ModelVersion, State
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import active_model, failed, new_image, new_slide, read
 
@@ -108,6 +108,11 @@ def test_a_failed_reading_is_tried_again(ada, laboratory):
     assert response["Location"] == reverse("slide", args=[prediction.slide_id])
     prediction.refresh_from_db()
     assert prediction.state == State.QUEUED
+    event = Event.objects.get(action=Action.READ_AGAIN)
+    assert (event.kind, event.changes) == (
+        "smearimage",
+        {"version": [None, prediction.model.name]},
+    )
 
 
 def test_one_that_succeeded_is_not(ada, prediction):

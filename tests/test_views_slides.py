@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from diagnosis import current, gallery, registry
-from diagnosis.models import ModelVersion, Slide, SmearImage
+from diagnosis.models import Action, Event, ModelVersion, Slide, SmearImage
 from ml.decisions import Thresholds
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import active_model, another_model, failed, new_slide, png, read, waiting
@@ -214,6 +214,31 @@ class TestPage:
         text = ada.get(url("slide", slide)).text
         assert "It broke off." in text
         assert url("image_retry", prediction.image) in text
+
+    def test_all_that_failed_are_tried_again_at_one_click(self, ada, slide):
+        several = [failed(slide) for _ in range(3)]
+        good = read(slide)
+        assert url("slide_retry", slide) in ada.get(url("slide", slide)).text
+        response = ada.post(url("slide_retry", slide), follow=True)
+        assert "3 images will be read again." in response.text
+        assert url("slide_retry", slide) not in response.text
+        for row in several:
+            row.refresh_from_db()
+            assert (row.state, row.attempts) == ("queued", 0)
+        good.refresh_from_db()
+        assert good.state == "done"
+        event = Event.objects.get(action=Action.READ_AGAIN)
+        assert (event.kind, event.name, event.who) == ("slide", "KSM-1", "ada")
+        again = ada.post(url("slide_retry", slide), follow=True)
+        assert "No image of this slide has failed." in again.text
+        assert Event.objects.filter(action=Action.READ_AGAIN).count() == 1
+
+    def test_trying_all_again_needs_a_post_and_a_model(self, ada, slide):
+        failed(slide)
+        assert ada.get(url("slide_retry", slide)).status_code == 405
+        ModelVersion.objects.update(is_active=False)
+        page = ada.post(url("slide_retry", slide), follow=True)
+        assert "No model is active" in page.text
 
     def test_a_repeated_reading_names_the_other_slide(self, ada, slide, laboratory):
         other = new_slide(laboratory, "KSM-9")

@@ -161,6 +161,17 @@ class SlideAgain(View):
         return Response({"queued": again.analyse_again(slide)})
 
 
+class SlideRetry(View):
+    @extend_schema(
+        summary="Try again to read all images of a slide that failed",
+        request=None,
+        responses=serializers.Queued,
+    )
+    def post(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        return Response({"queued": intake.retry_all(slide)})
+
+
 class SlideReports(View):
     @extend_schema(
         summary="The signed reports of a slide, the newest first",

@@ -12,6 +12,7 @@ urlpatterns = [
     path("slides/<str:pk>/", slides.OneSlide.as_view(), name="api_slide"),
     path("slides/<str:pk>/images/", slides.SlideImages.as_view(), name="api_slide_images"),
     path("slides/<str:pk>/again/", slides.SlideAgain.as_view(), name="api_slide_again"),
+    path("slides/<str:pk>/retry/", slides.SlideRetry.as_view(), name="api_slide_retry"),
     path("slides/<str:pk>/reports/", slides.SlideReports.as_view(), name="api_slide_reports"),
     path("slides/<str:pk>/readings/", readings.Readings.as_view(), name="api_readings"),
     path("slides/<str:pk>/differences/", readings.Differences.as_view(), name="api_differences"),

@@ -196,6 +196,29 @@ def _read_again(number: int) -> str:
 
 @require_POST
 @signed_in
+def slide_retry(request: Asked, pk: UUID) -> HttpResponse:
+    """All its images that failed, at one click."""
+    slide = access.get_slide(request.user, pk)
+    try:
+        number = intake.retry_all(slide)
+    except registry.NoModel as error:
+        messages.error(request, str(error))
+    else:
+        messages.info(request, _tried_again(number))
+    return redirect("slide", slide.pk)
+
+
+def _tried_again(number: int) -> str:
+    if not number:
+        return _("No image of this slide has failed.")
+    sentence = ngettext(
+        "%(count)d image will be read again.", "%(count)d images will be read again.", number
+    )
+    return sentence % {"count": number}
+
+
+@require_POST
+@signed_in
 def slide_basis(request: Asked, pk: UUID) -> HttpResponse:
     """The measured red cell count, by which the parasites per µL are worked out."""
     slide = access.get_slide(request.user, pk)
