@@ -79,10 +79,10 @@ def slide(request: Asked, pk: UUID) -> HttpResponse:
 def slide_results(request: Asked, pk: UUID) -> HttpResponse:
     """What the page of a slide asks again and again while its images are read."""
     found = access.get_slide(request.user, pk)
-    context = _results(request, found)
-    if context["seen"] == request.GET.get("seen"):
+    seen = request.GET.get("seen")
+    if seen and seen == gallery.summary(found, request.GET.get("show", ""))["seen"]:
         return HttpResponse(status=204)
-    context["signing"] = signing.standing(found)
+    context = _results(request, found) | {"signing": signing.standing(found)}
     return render(request, "diagnosis/results.html", context)
 
 
