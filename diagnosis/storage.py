@@ -13,7 +13,7 @@ from .models import Prediction, SmearImage
 MARK = "images-of-this-site.txt"
 WORDS = b"Without this file the site takes this place for the wrong one. Leave it here.\n"
 ASKED = 3
-"""Other images that are tried before one is blamed for what may be the disk's fault."""
+"""The newest images, which stand for all."""
 
 
 class Away(OSError):
@@ -30,11 +30,13 @@ def require() -> None:
     default_storage.save(MARK, ContentFile(WORDS))
 
 
-def is_well(beside: SmearImage) -> bool:
-    """Whether it gives out others, so that the image itself is at fault."""
+def is_at_fault(image: SmearImage, error: Exception) -> bool:
+    """Whether it is this image's file alone that cannot be opened, and not the storage."""
     try:
         require()
-        others = _newest(Prediction.objects.exclude(image=beside))
+        if isinstance(error, FileNotFoundError):
+            return True  # in the right place one is lost
+        others = _newest(Prediction.objects.exclude(image=image))
         return not others or any(_opens(name) for name in others)
     except Exception:  # each storage has its own kinds
         return False

@@ -333,7 +333,7 @@ def _content(row: Prediction) -> bytes:
     except (SoftTimeLimitExceeded, MemoryError):
         raise
     except Exception as error:  # each storage has its own kinds
-        if not storage.is_well(beside=row.image):
+        if not storage.is_at_fault(row.image, error):
             raise Lacking(pulse.STORAGE, error) from error
         if isinstance(error, FileNotFoundError):
             return b""

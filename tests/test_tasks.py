@@ -425,6 +425,14 @@ class TestAStorageInTrouble:
             tasks.analyse(ids)
         assert (states(), attempts()) == (["queued"] * 3, [0] * 3)
 
+    def test_several_lost_files_keep_no_other_waiting(self, slide, predictor):
+        storage.require()
+        good, *lost = queued(slide, 6)
+        for row in Prediction.objects.filter(pk__in=lost).select_related("image"):
+            row.image.file.storage.delete(row.image.file.name)
+        tasks.analyse([good, *lost])
+        assert states() == ["done"] + ["failed"] * 5
+
     def test_a_file_that_alone_cannot_be_read_fails_alone_at_last(
         self, slide, predictor, monkeypatch
     ):

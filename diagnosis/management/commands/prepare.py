@@ -13,7 +13,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import OperationalError, transaction
 
-from diagnosis import registry, roster
+from diagnosis import registry, roster, storage
 from ml.artifact import ArtifactError
 
 FIRST_NAME = "admin"
@@ -40,6 +40,8 @@ class Command(BaseCommand):
             collect_static()
         with suppress(ArtifactError):  # a system check has said so already
             registry.ensure_shipped()
+        with suppress(Exception):  # it may be away for now; `/readyz` and uploads say so
+            storage.require()
         self.create_first_account()
 
     def create_first_account(self) -> None:
