@@ -48,7 +48,6 @@ def open_laboratory(user: User, name: str = "") -> Laboratory:
 
 
 @transaction.atomic
-@transaction.atomic
 def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
     """Of slides that are made from now on."""
     before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).second_reading
@@ -57,6 +56,7 @@ def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
     audit.note(Action.CHANGED, laboratory, second_reading=(before, is_on))
 
 
+@transaction.atomic
 def rename(laboratory: Laboratory, name: str) -> None:
     before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).name
     laboratory.name = name
