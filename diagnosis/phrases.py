@@ -81,6 +81,7 @@ EVENTS = (
     gettext_noop("report"),
     gettext_noop("settlement"),
     gettext_noop("token"),
+    gettext_noop("account"),
     gettext_noop("%(image)s, cell %(number)s"),
     gettext_noop("%(slide)s, report %(number)s"),
     gettext_noop("%(slide)s, read by %(who)s"),
@@ -105,6 +106,8 @@ CHANGES = (
     gettext_noop("active"),
     gettext_noop("version"),
     gettext_noop("password"),
+    gettext_noop("e-mail"),
+    gettext_noop("second factor"),
     gettext_noop("of"),
     gettext_noop("narrowed"),
     gettext_noop("red cells per microlitre"),
@@ -128,6 +131,8 @@ VALUES = (
     gettext_noop("True"),
     gettext_noop("False"),
     gettext_noop("a link to reset it"),
+    gettext_noop("a new one"),
+    gettext_noop("the former"),
     gettext_noop("who did what"),
 )
 """From what to what."""

@@ -9,7 +9,13 @@ from django.http import HttpRequest
 from django.utils.cache import patch_cache_control
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException, AuthenticationFailed, NotFound, ParseError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotFound,
+    ParseError,
+    PermissionDenied,
+)
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
@@ -20,7 +26,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from .. import cells, disputes, limits, readings, registry, reviews, signing, tokens
+from .. import cells, disputes, limits, readings, registry, reviews, sessions, signing, tokens
 from ..models import Token
 
 
@@ -52,6 +58,8 @@ class TokenAuthentication(BaseAuthentication):
         token = tokens.find(text.strip())
         if token is None:
             raise AuthenticationFailed("This token is unknown or was revoked.")
+        if sessions.lacks_factor(token.user):
+            raise PermissionDenied(sessions.ASKED)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
