@@ -5,8 +5,11 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.utils.translation import gettext as _
+
+from diagnosis.texts import is_clean
 
 from .logs import OF_A_REQUEST, request_id, route_of
 
@@ -18,6 +21,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 logger = logging.getLogger("malariaweb.requests")
 
 
+class Unclean(BadRequest):
+    """It holds text that cannot be kept."""
+
+
 class Requests:
     """Middleware, the outermost: names the request, measures and logs it."""
 
@@ -27,6 +34,8 @@ class Requests:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id.set(_id_of(request))
+        # Those that say what no site ever set: a session's key is looked for in the database.
+        request.COOKIES = {k: v for k, v in request.COOKIES.items() if is_clean(v)}
         started = time.perf_counter()
         response = _too_large(request) or self.get_response(request)
         seconds = time.perf_counter() - started
@@ -34,15 +43,19 @@ class Requests:
         response["X-Request-ID"] = request_id.get()
         return response
 
-    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponseBase | None:
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., object], args: object, kwargs: object
+    ) -> HttpResponseBase | None:
         """Before others take what came of a form that stopped on its way for all of it."""
-        if settings.CSRF_COOKIE_NAME not in request.COOKIES:
-            return None
+        if getattr(view, "csrf_exempt", False):
+            return None  # the API, which reads for itself what a token came with
         try:
-            request.POST.get("")
+            given = [*request.GET.lists(), *request.POST.lists(), kwargs]
         except UnreadablePostError:
             sentence = _("The upload stopped on its way: send it again.")
             return JsonResponse({"error": sentence}, status=408)
+        if not is_clean(given):
+            raise Unclean
         return None
 
     def _note(self, request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:

@@ -18,7 +18,7 @@ from rest_framework.exceptions import (
 )
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -26,7 +26,18 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from .. import cells, disputes, limits, readings, registry, reviews, sessions, signing, tokens
+from .. import (
+    cells,
+    disputes,
+    limits,
+    readings,
+    registry,
+    reviews,
+    sessions,
+    signing,
+    texts,
+    tokens,
+)
 from ..models import Token
 
 
@@ -66,6 +77,16 @@ class TokenAuthentication(BaseAuthentication):
         return "Bearer"
 
 
+class Json(BaseParser):
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return texts.read_json(stream.read())
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from None
+
+
 class AlwaysJson(DefaultContentNegotiation):
     """Whatever a program says it would like to have."""
 
@@ -93,7 +114,7 @@ class View(APIView):
     throttle_classes = [Throttle]
     content_negotiation_class = AlwaysJson
     renderer_classes = [JSONRenderer]
-    parser_classes = [JSONParser]
+    parser_classes = [Json]
     metadata_class = None
     pagination_class = Pages
 
