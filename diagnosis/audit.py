@@ -70,7 +70,8 @@ def note_for(
 def note_account(user: User, **changes: tuple[Any, Any]) -> None:
     """It is a matter of all laboratories that it opens."""
     laboratories = user.memberships.values_list("laboratory_id", flat=True)
-    note_for(laboratories, Action.CHANGED, user, **changes)
+    if changes:
+        note_for(laboratories, Action.CHANGED, user, **changes)
 
 
 def saw(things: Iterable[Model]) -> None:

@@ -19,6 +19,7 @@ from django.http import HttpRequest
 from . import audit, tokens
 
 NEW = "a new one"
+NEW_ADDRESS = {"e-mail": (None, NEW)}
 """Neither passwords nor addresses are kept in the trail."""
 
 
@@ -64,7 +65,7 @@ def _without_factor(user: User) -> None:
 
 @receiver(email_changed)
 def address_changed(user: User, **_: Any) -> None:
-    audit.note_account(user, **{"e-mail": (None, NEW)})
+    audit.note_account(user, **NEW_ADDRESS)
 
 
 @receiver(email_removed)

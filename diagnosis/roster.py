@@ -119,10 +119,22 @@ def holds_nothing(laboratory: Laboratory) -> bool:
 
 
 def is_last_administrator(membership: Membership) -> bool:
+    """Of those whose account is open."""
     administrators = Membership.objects.filter(
         laboratory=membership.laboratory_id, role=Role.ADMINISTRATOR
     )
-    return list(administrators.values_list("pk", flat=True)) == [membership.pk]
+    others = administrators.exclude(pk=membership.pk).filter(user__is_active=True)
+    return administrators.filter(pk=membership.pk).exists() and not others.exists()
+
+
+def left_without(user: User) -> list[Laboratory]:
+    """Laboratories of others too, which would have no administrator if this account were closed."""
+    administered = user.memberships.filter(role=Role.ADMINISTRATOR).select_related("laboratory")
+    return [
+        membership.laboratory
+        for membership in administered
+        if membership.laboratory.memberships.count() > 1 and is_last_administrator(membership)
+    ]
 
 
 def _step_down(membership: Membership) -> None:

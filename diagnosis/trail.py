@@ -20,7 +20,7 @@ KINDS = {
 }
 OF_THE_SITE = (
     "label", "role", "kind", "conclusion", "second_reading", "password", "of", "e-mail",
-    "second_factor",
+    "second_factor", "active", "staff", "superuser",
 )  # fmt: skip
 """Changes in the site's own words; others hold what people wrote."""
 COLUMNS = ("at", "who", "token", "action", "kind", "id", "name", "what changed")
