@@ -255,6 +255,7 @@ def retry(image: SmearImage) -> bool:
         current.lock([image.slide_id])
         ids = queue_again(failed.values_list("pk", flat=True), model)
         if ids:
+            audit.note(Action.READ_AGAIN, image, version=(None, model.name))
             verdict.recount([image.slide_id])
             transaction.on_commit(partial(tasks.send, ids), robust=True)
     return bool(ids)

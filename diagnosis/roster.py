@@ -8,13 +8,14 @@ at the same moment cannot leave it without one.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from . import audit
+from . import access, audit
 from .models import Action, Invitation, Laboratory, Membership, Role
 
 
@@ -39,12 +40,25 @@ def _held(laboratory: Laboratory) -> Iterator[None]:
 
 @transaction.atomic
 def open_laboratory(user: User, name: str = "") -> Laboratory:
-    """A laboratory of one's own, with oneself as its administrator."""
+    """A laboratory of one's own, with oneself as its administrator. Raises RosterError."""
+    _check_number(user)
     own = _("%(person)s's laboratory") % {"person": user.get_username()[:100]}
     laboratory = Laboratory.objects.create(name=name or own)
     Membership.objects.create(laboratory=laboratory, user=user, role=Role.ADMINISTRATOR)
     audit.note(Action.MADE, laboratory)
     return laboratory
+
+
+def _check_number(user: User) -> None:
+    """Each laboratory has a storage quota of its own: nobody takes as many as they like."""
+    User.objects.select_for_update().get(pk=user.pk)  # two at once wait for each other
+    mine = Membership.objects.filter(user=user, role=Role.ADMINISTRATOR).count()
+    if mine >= settings.LABORATORIES_PER_PERSON and not access.is_operator(user):
+        sentence = _(
+            "%(person)s administers %(number)d laboratories already, as many as one person may: "
+            "ask whoever runs this site."
+        )
+        raise RosterError(sentence % {"person": user, "number": mine})
 
 
 @transaction.atomic
@@ -75,6 +89,8 @@ def accept(invitation: Invitation, user: User) -> Membership:
         ).update(accepted_by=user)
         if not taken:
             raise RosterError(_(INVITATION_IS_OVER))
+        if invitation.role == Role.ADMINISTRATOR:
+            _check_number(user)
         member = invitation.laboratory.memberships.create(user=user, role=invitation.role)
         audit.note(Action.MADE, member, role=(None, member.role))
         return member
@@ -87,6 +103,8 @@ def change_role(membership: Membership, role: str) -> None:
         before = Membership.objects.filter(pk=membership.pk).first()
         if before is None:
             raise RosterError(_(NO_LONGER_A_MEMBER))
+        if role == Role.ADMINISTRATOR != before.role:
+            _check_number(membership.user)
         Membership.objects.filter(pk=membership.pk).update(role=role)
         audit.note(Action.CHANGED, membership, role=(before.role, role))
 
@@ -109,6 +127,7 @@ def leave(membership: Membership) -> None:
     """As `remove`; but a laboratory that holds nothing is closed by its only member."""
     with _held(membership.laboratory):
         if holds_nothing(membership.laboratory):
+            audit.note(Action.DELETED, membership.laboratory)
             membership.laboratory.delete()
         else:
             remove(membership)
@@ -142,6 +161,9 @@ def _step_down(membership: Membership) -> None:
     if is_last_administrator(membership):
         raise RosterError(_(LAST_ADMINISTRATOR))
     # Whoever made a link still knows it: it must not be a way back in.
-    Invitation.objects.filter(
+    dropped = Invitation.objects.filter(
         laboratory=membership.laboratory_id, invited_by=membership.user_id, accepted_by=None
-    ).delete()
+    )
+    for invitation in dropped:
+        audit.note(Action.DELETED, invitation)
+    dropped.delete()
