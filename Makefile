@@ -1,6 +1,7 @@
 # make run    the site, on this machine: http://localhost:8000 (make run PORT=8080 for another port)
 # make test   everything the tests need, then linters and tests
 # make lint   the linters alone
+# make audit  asks the internet for known holes in every package that is pinned
 # make bench  speed and size of everything, in one table (make bench CELLS=folder TRAINING=folder)
 # make soak   what takes long: 10,000 bad files, 200 faults (make soak FILES=1000 ROUNDS=20)
 # make messages  gathers what is to be translated, and compiles what is
@@ -12,7 +13,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
 FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketime.so.1)
 
-.PHONY: run test tests lint bench soak messages install install-all venv servers
+.PHONY: run test tests lint audit bench soak messages install install-all venv servers
 
 run: .venv/serve.stamp
 	@$(BIN)/python manage.py start
@@ -29,6 +30,12 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive *.py diagnosis malariaweb ml
 	$(BIN)/mypy
+
+# In a place of its own: what it brings along is none of the site's. Strict: an answer for each.
+audit: | $(BIN)/python
+	@$(BIN)/python -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements-dev.txt
 
 bench: .venv/dev.stamp servers
 	$(BIN)/python -m benchmarks $(CELLS) $(if $(TRAINING),--training $(TRAINING))

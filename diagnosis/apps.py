@@ -6,4 +6,4 @@ class DiagnosisConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from diagnosis import checks  # noqa: F401  (registers the system checks)
+        from diagnosis import checks, credentials  # noqa: F401  (both register with Django)

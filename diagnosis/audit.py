@@ -54,7 +54,7 @@ class Actors:
 
 def note(action: Action, thing: Model, **changes: tuple[Any, Any]) -> None:
     """In the laboratory that the thing is of."""
-    laboratory, _ = _OF[type(thing)](thing)
+    laboratory, _ = _OF[thing.__class__](thing)
     if laboratory:
         note_for([laboratory], action, thing, **changes)
 
@@ -65,6 +65,13 @@ def note_for(
     """What is a matter of several: of all, say, whose images a model reads."""
     kept = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
     Event.objects.bulk_create(_event(action, thing, of, kept) for of in laboratories)
+
+
+def note_account(user: User, **changes: tuple[Any, Any]) -> None:
+    """It is a matter of all laboratories that it opens."""
+    laboratories = user.memberships.values_list("laboratory_id", flat=True)
+    if changes:
+        note_for(laboratories, Action.CHANGED, user, **changes)
 
 
 def saw(things: Iterable[Model]) -> None:
@@ -83,8 +90,8 @@ def saw(things: Iterable[Model]) -> None:
 def _event(
     action: Action, thing: Model, laboratory: UUID | None = None, changes: Changes | None = None
 ) -> Event:
-    of, name = _OF[type(thing)](thing)
-    owner, doer = laboratory or of, person()
+    of, name = _OF[thing.__class__](thing)
+    owner, doer = laboratory or of, person() or _holder(thing)
     assert owner  # what belongs to the whole site is noted for each laboratory
     return Event(
         laboratory_id=owner,
@@ -104,6 +111,13 @@ def person() -> User | None:
     request = _request.get()
     user = getattr(request, "user", None)
     return user if user and user.is_authenticated else None
+
+
+def _holder(thing: Model) -> User | None:
+    """Whoever has the link for a new password changes their own account, before any sign-in."""
+    if _request.get() is None:
+        return None
+    return thing if isinstance(thing, User) else thing.user if isinstance(thing, Token) else None
 
 
 def _token() -> str:
@@ -133,5 +147,6 @@ _OF: dict[type[Model], Callable[[Any], tuple[UUID | None, str]]] = {
     Settlement: lambda settled: (settled.slide.laboratory_id, str(settled)),
     ModelVersion: lambda version: (None, version.name),
     Token: lambda token: (None, token.name),
+    User: lambda user: (None, user.get_username()),
 }
 """Whose matter a thing is, and what it is called."""

@@ -12,6 +12,8 @@ from . import access, audit
 from .history import RESULTS, STATUSES
 from .models import Action, Conclusion, Laboratory, MailChoice, Opinion, Slide, Stain
 
+LONGEST_REASON = 300
+
 
 class ImagesInput(forms.ClearableFileInput):
     allow_multiple_selected = True
@@ -109,6 +111,18 @@ class ReadingForm(forms.Form):
     close = forms.BooleanField(required=False)
 
 
+class SettleForm(forms.Form):
+    """Which difference, what counts there and why."""
+
+    key = forms.CharField(required=False)
+    label = forms.CharField(required=False)
+    reason = forms.CharField(max_length=LONGEST_REASON, required=False)
+
+
+class OneReadingForm(forms.Form):
+    reason = forms.CharField(max_length=LONGEST_REASON, required=False)
+
+
 class SignForm(forms.Form):
     comment = forms.CharField(
         label=_("Comment"),
@@ -122,7 +136,7 @@ class SignForm(forms.Form):
 
 class AmendForm(SignForm):
     reason = forms.CharField(
-        label=_("Reason"), max_length=300, help_text=_("It stands on the new report.")
+        label=_("Reason"), max_length=LONGEST_REASON, help_text=_("It stands on the new report.")
     )
     field_order = ("reason", "comment")
 

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from . import credentials
 from .accounts import invitation_on_the_way
 from .models import Invitation
 
@@ -84,4 +85,5 @@ class AddEmailForm(Mailed, allauth_forms.AddEmailForm):
         EmailAddress.objects.filter(user=self.user).delete()
         address = EmailAddress.objects.create(user=self.user, email=self.cleaned_data["email"])
         address.set_as_primary()
+        credentials.address_changed(self.user)
         return address

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db import transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -28,14 +29,22 @@ class TooMuch(Exception):
 
 def check(user: User, laboratory_id: UUID, sizes: list[int]) -> None:
     """Before files of these sizes are taken. Raises TooMuch, and then nothing is counted."""
-    hour, passed = divmod(int(time.time()), HOUR)
-    key = f"uploads-{user.pk}-{hour}"
-    _check_rate(cache.get(key, 0) + len(sizes), HOUR - passed)
     if settings.STORAGE_QUOTA_GB:
         _check_quota(laboratory_id, sum(sizes))
-    cache.add(key, 0, HOUR)
-    _add(key, len(sizes))
-    cache.touch(key, HOUR)  # the database's cache gives what it adds to a time of its own
+    _count(user, len(sizes))
+    if settings.STORAGE_QUOTA_GB:
+        _add(_stored_key(laboratory_id), sum(sizes))
+
+
+@transaction.atomic
+def _count(user: User, number: int) -> None:
+    """The database's cache reads, then writes: of one person's requests each waits for the last."""
+    User.objects.select_for_update().get(pk=user.pk)
+    hour, passed = divmod(int(time.time()), HOUR)
+    key = f"uploads-{user.pk}-{hour}"
+    sent = cache.get(key, 0) + number
+    _check_rate(sent, HOUR - passed)
+    cache.set(key, sent, HOUR)
 
 
 def _check_rate(number: int, seconds_left: int) -> None:
@@ -69,7 +78,6 @@ def _check_quota(laboratory_id: UUID, size: int) -> None:
             % {"quota": quota},
             507,
         )
-    _add(_stored_key(laboratory_id), size)
 
 
 def stored(laboratory_id: UUID) -> int:

@@ -8,13 +8,14 @@ at the same moment cannot leave it without one.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from . import audit
+from . import access, audit
 from .models import Action, Invitation, Laboratory, Membership, Role
 
 
@@ -39,7 +40,8 @@ def _held(laboratory: Laboratory) -> Iterator[None]:
 
 @transaction.atomic
 def open_laboratory(user: User, name: str = "") -> Laboratory:
-    """A laboratory of one's own, with oneself as its administrator."""
+    """A laboratory of one's own, with oneself as its administrator. Raises RosterError."""
+    _check_number(user)
     own = _("%(person)s's laboratory") % {"person": user.get_username()[:100]}
     laboratory = Laboratory.objects.create(name=name or own)
     Membership.objects.create(laboratory=laboratory, user=user, role=Role.ADMINISTRATOR)
@@ -47,7 +49,18 @@ def open_laboratory(user: User, name: str = "") -> Laboratory:
     return laboratory
 
 
-@transaction.atomic
+def _check_number(user: User) -> None:
+    """Each laboratory has a storage quota of its own: nobody takes as many as they like."""
+    User.objects.select_for_update().get(pk=user.pk)  # two at once wait for each other
+    mine = Membership.objects.filter(user=user, role=Role.ADMINISTRATOR).count()
+    if mine >= settings.LABORATORIES_PER_PERSON and not access.is_operator(user):
+        sentence = _(
+            "%(person)s administers %(number)d laboratories already, as many as one person may: "
+            "ask whoever runs this site."
+        )
+        raise RosterError(sentence % {"person": user, "number": mine})
+
+
 @transaction.atomic
 def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
     """Of slides that are made from now on."""
@@ -57,6 +70,7 @@ def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
     audit.note(Action.CHANGED, laboratory, second_reading=(before, is_on))
 
 
+@transaction.atomic
 def rename(laboratory: Laboratory, name: str) -> None:
     before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).name
     laboratory.name = name
@@ -75,6 +89,8 @@ def accept(invitation: Invitation, user: User) -> Membership:
         ).update(accepted_by=user)
         if not taken:
             raise RosterError(_(INVITATION_IS_OVER))
+        if invitation.role == Role.ADMINISTRATOR:
+            _check_number(user)
         member = invitation.laboratory.memberships.create(user=user, role=invitation.role)
         audit.note(Action.MADE, member, role=(None, member.role))
         return member
@@ -87,6 +103,8 @@ def change_role(membership: Membership, role: str) -> None:
         before = Membership.objects.filter(pk=membership.pk).first()
         if before is None:
             raise RosterError(_(NO_LONGER_A_MEMBER))
+        if role == Role.ADMINISTRATOR != before.role:
+            _check_number(membership.user)
         Membership.objects.filter(pk=membership.pk).update(role=role)
         audit.note(Action.CHANGED, membership, role=(before.role, role))
 
@@ -109,6 +127,7 @@ def leave(membership: Membership) -> None:
     """As `remove`; but a laboratory that holds nothing is closed by its only member."""
     with _held(membership.laboratory):
         if holds_nothing(membership.laboratory):
+            audit.note(Action.DELETED, membership.laboratory)
             membership.laboratory.delete()
         else:
             remove(membership)
@@ -119,10 +138,22 @@ def holds_nothing(laboratory: Laboratory) -> bool:
 
 
 def is_last_administrator(membership: Membership) -> bool:
+    """Of those whose account is open."""
     administrators = Membership.objects.filter(
         laboratory=membership.laboratory_id, role=Role.ADMINISTRATOR
     )
-    return list(administrators.values_list("pk", flat=True)) == [membership.pk]
+    others = administrators.exclude(pk=membership.pk).filter(user__is_active=True)
+    return administrators.filter(pk=membership.pk).exists() and not others.exists()
+
+
+def left_without(user: User) -> list[Laboratory]:
+    """Laboratories of others too, which would have no administrator if this account were closed."""
+    administered = user.memberships.filter(role=Role.ADMINISTRATOR).select_related("laboratory")
+    return [
+        membership.laboratory
+        for membership in administered
+        if membership.laboratory.memberships.count() > 1 and is_last_administrator(membership)
+    ]
 
 
 def _step_down(membership: Membership) -> None:
@@ -130,6 +161,9 @@ def _step_down(membership: Membership) -> None:
     if is_last_administrator(membership):
         raise RosterError(_(LAST_ADMINISTRATOR))
     # Whoever made a link still knows it: it must not be a way back in.
-    Invitation.objects.filter(
+    dropped = Invitation.objects.filter(
         laboratory=membership.laboratory_id, invited_by=membership.user_id, accepted_by=None
-    ).delete()
+    )
+    for invitation in dropped:
+        audit.note(Action.DELETED, invitation)
+    dropped.delete()

@@ -61,6 +61,19 @@ def _note(session: SessionBase) -> None:
         session[SEEN] = now
 
 
+TO_TURN_IT_ON = {
+    "mfa_index",
+    "mfa_activate_totp",
+    "mfa_reauthenticate",
+    "account_reauthenticate",
+    "account_logout",
+    "set_language",
+    "words",
+}
+"""All that is open to whoever lacks a second factor: nothing of the account can be changed there,
+and no token made."""
+
+
 class SecondFactor:
     """Leads whoever must have one and has none to where it is turned on, and nowhere else."""
 
@@ -68,8 +81,12 @@ class SecondFactor:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path.startswith("/accounts/") or not lacks_factor(request.user):
-            return self.get_response(request)
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponseBase | None:
+        place = request.resolver_match.view_name if request.resolver_match else ""
+        if place in TO_TURN_IT_ON or not lacks_factor(request.user):
+            return None
         address = reverse("mfa_activate_totp")
         if request.headers.get("HX-Request"):
             return HttpResponse(status=403, headers={"HX-Redirect": address})

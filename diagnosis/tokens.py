@@ -54,6 +54,12 @@ def revoke(token: Token) -> None:
     token.delete()
 
 
+@transaction.atomic
+def revoke_all(user: User) -> None:
+    for token in user.tokens.all():
+        revoke(token)
+
+
 def _note(action: Action, token: Token) -> None:
     """It is a matter of all laboratories that it opens."""
     audit.note_for(token.user.memberships.values_list("laboratory_id", flat=True), action, token)

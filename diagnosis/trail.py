@@ -16,8 +16,12 @@ KINDS = {
     "smearimage": "image",
     "modelversion": "model",
     "slidereading": "reading",
+    "user": "account",
 }
-OF_THE_SITE = ("label", "role", "kind", "conclusion", "second_reading", "password", "of")
+OF_THE_SITE = (
+    "label", "role", "kind", "conclusion", "second_reading", "password", "of", "e-mail",
+    "second_factor", "active", "staff", "superuser",
+)  # fmt: skip
 """Changes in the site's own words; others hold what people wrote."""
 COLUMNS = ("at", "who", "token", "action", "kind", "id", "name", "what changed")
 

@@ -11,6 +11,7 @@ from .views import (
     readings,
     reports,
     reviews,
+    sessions,
     signing,
     slides,
     tokens,
@@ -56,6 +57,7 @@ urlpatterns = [
     path("notifications/", notices.notice_list, name="notices"),
     path("notifications/seen/", notices.all_seen, name="notices_seen"),
     path("accounts/notifications/", notices.mail_choices, name="mail_choices"),
+    path("accounts/sessions/", sessions.session_list, name="usersessions_list"),
     path("accounts/tokens/", tokens.token_list, name="tokens"),
     path("accounts/tokens/<int:pk>/revoke/", tokens.token_revoke, name="token_revoke"),
 ]

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from diagnosis.views.guard import wants_json
 
 from .logs import REFERENCE, request_id
+from .middleware import Unclean
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -42,4 +43,6 @@ def _sentence(exception: Exception) -> str:
     if isinstance(exception, TooManyFilesSent):
         most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
         return _("Send at most %(most)d files at a time.") % {"most": most}
+    if isinstance(exception, Unclean):
+        return _("It holds a character that cannot be kept: go back and write it anew.")
     return _("Go back and try again. If it happens again, tell whoever runs this site.")

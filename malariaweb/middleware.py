@@ -5,17 +5,28 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.utils.translation import gettext as _
 
+from diagnosis.texts import is_clean
+from diagnosis.views.guard import signed_in
+
 from .logs import OF_A_REQUEST, request_id, route_of
+from .serving import PacedSocket
 
 MAX_BODY = 1_000_000_000
 """Bytes of one request: fifty photographs of the largest size, hundreds of the usual one."""
+MAX_ANONYMOUS_BODY = 65_536
+"""Of those who have not signed in: a sign-in or sign-up is a hundredth of it."""
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 
 logger = logging.getLogger("malariaweb.requests")
+
+
+class Unclean(BadRequest):
+    """It holds text that cannot be kept."""
 
 
 class Requests:
@@ -27,6 +38,8 @@ class Requests:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id.set(_id_of(request))
+        # Those that say what no site ever set: a session's key is looked for in the database.
+        request.COOKIES = {k: v for k, v in request.COOKIES.items() if is_clean(v)}
         started = time.perf_counter()
         response = _too_large(request) or self.get_response(request)
         seconds = time.perf_counter() - started
@@ -34,15 +47,26 @@ class Requests:
         response["X-Request-ID"] = request_id.get()
         return response
 
-    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponseBase | None:
+    def process_view(
+        self,
+        request: HttpRequest,
+        view: Callable[..., HttpResponseBase],
+        args: object,
+        kwargs: object,
+    ) -> HttpResponseBase | None:
         """Before others take what came of a form that stopped on its way for all of it."""
-        if settings.CSRF_COOKIE_NAME not in request.COOKIES:
-            return None
+        _name_owner(request)
+        if getattr(view, "csrf_exempt", False):
+            return None  # the API, which reads for itself, and only what a token came with
+        if not request.user.is_authenticated and _length(request) > MAX_ANONYMOUS_BODY:
+            return signed_in(view)(request)  # which asks them to
         try:
-            request.POST.get("")
+            given = [*request.GET.lists(), *request.POST.lists(), kwargs]
         except UnreadablePostError:
             sentence = _("The upload stopped on its way: send it again.")
             return JsonResponse({"error": sentence}, status=408)
+        if not is_clean(given):
+            raise Unclean
         return None
 
     def _note(self, request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
@@ -56,10 +80,22 @@ class Requests:
 
 def _too_large(request: HttpRequest) -> HttpResponseBase | None:
     """Before it is read: it would fill the disk."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BODY:
+    if _length(request) <= MAX_BODY:
         return None
     sentence = f"Send at most {MAX_BODY // 1_000_000} MB at a time: choose fewer files."
     return JsonResponse({"error": sentence}, status=413)
+
+
+def _length(request: HttpRequest) -> int:
+    return int(request.META.get("CONTENT_LENGTH") or 0)
+
+
+def _name_owner(request: HttpRequest) -> None:
+    """For `serving`: whose body it is that a thread waits for, wherever it comes from."""
+    sock = request.META.get("gunicorn.socket")
+    if isinstance(sock, PacedSocket):
+        person = request.user.pk if request.user.is_authenticated else None
+        sock.owner = person or request.headers.get("Authorization") or sock.owner
 
 
 def _id_of(request: HttpRequest) -> str:

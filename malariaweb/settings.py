@@ -136,12 +136,9 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
-    for name, options in {
-        "MinimumLengthValidator": {"min_length": 10},
-        "UserAttributeSimilarityValidator": {},
-        "CommonPasswordValidator": {},
-    }.items()
+    {"NAME": "diagnosis.credentials.LongEnough", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 720, 5, 525_600)
@@ -244,6 +241,7 @@ STORAGES = {
 }
 DATA_UPLOAD_MAX_NUMBER_FILES = 500
 UPLOADS_PER_HOUR = env.whole("UPLOADS_PER_HOUR", 20_000, 1, 10_000_000)
+LABORATORIES_PER_PERSON = env.whole("LABORATORIES_PER_PERSON", 10, 1, 10_000)
 STORAGE_QUOTA_GB = env.whole("STORAGE_QUOTA_GB", 100, 0, 1_000_000)
 
 # E-mail

@@ -13,6 +13,7 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
 
     real_database  the test on both: a migrated SQLite file and PostgreSQL, in place of the test
                    database and with autocommit, for threads and other processes
+    postgresql     the same on PostgreSQL alone
     trained_model  the folder of an artifact: a real ResNet34 with random weights, one a session
     training_run   what train_model made of drawn cells, killed and resumed: .artifact .cells ...
 
@@ -37,6 +38,7 @@ from tests.databases import (  # noqa: F401
     migrated_postgres,
     migrated_sqlite,
     postgres_copy,
+    postgresql,
     real_database,
     sqlite_file,
 )

@@ -80,6 +80,27 @@ def postgres_copy(migrated_postgres, django_db_blocker):
         connection.execute("DROP DATABASE copy WITH (FORCE)")
 
 
+@pytest.fixture
+def postgresql(postgres_copy, django_db_blocker):
+    """As `real_database`, on PostgreSQL alone."""
+    with django_db_blocker.unblock(), connected(postgres_copy):
+        yield postgres_copy
+
+
+@contextmanager
+def taken_back(url: str) -> Iterator[None]:
+    """What is done meanwhile, without any transaction around it: it is done to a copy."""
+    server, _, name = url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connections.close_all()
+        connection.execute(f"CREATE DATABASE taken_back TEMPLATE {name}")
+        try:
+            with connected(f"{server}/taken_back"):
+                yield
+        finally:
+            connection.execute("DROP DATABASE taken_back WITH (FORCE)")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def real_database(request, django_db_blocker):
     name = {"sqlite": "sqlite_file", "postgresql": "postgres_copy"}[request.param]

@@ -1,6 +1,7 @@
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,8 @@ from django.urls import URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from diagnosis import access, signing
-from diagnosis.models import Role
+from diagnosis.models import Laboratory, Role
+from tests.databases import taken_back
 from tests.people import join, laboratory_of, person, signed_in
 from tests.readings import active_model, another_model, new_image, new_slide, read, read_field
 from tests.test_api import program_of
@@ -417,15 +419,18 @@ class Place:
 
     def ask(self, visitor: str, name: str, row: Row, **parts: Any) -> HttpResponse:
         """What is changed by it is taken back."""
+        with transaction.atomic():
+            answer = self.tell(visitor, name, row, **parts)
+            transaction.set_rollback(True)
+        return answer
+
+    def tell(self, visitor: str, name: str, row: Row, **parts: Any) -> HttpResponse:
         address = reverse(address_of(name), args=[(self.parts | parts)[part] for part in row.parts])
         data = {key: self.parts.get(value, value) for key, value in row.data.items()}
         by_token = name.startswith("api_")
         client = (self.programs if by_token else self.clients)[visitor]
         kind = {"content_type": "application/json"} if by_token and row.method != "get" else {}
-        with transaction.atomic():
-            answer = getattr(client, row.method)(address, data, **kind)
-            transaction.set_rollback(True)
-        return answer
+        return getattr(client, row.method)(address, data, **kind)
 
 
 @pytest.fixture
@@ -492,6 +497,18 @@ def test_what_each_visitor_is_told(place):
     assert surprises == {}
 
 
+def test_without_a_transaction_around_it_postgresql_does_the_same(postgresql, place):
+    """On SQLite locks ask for none, and a test's own transaction hides that there is none."""
+    surprises = {}
+    for name, row in TABLE.items():
+        around = nullcontext() if row.method == "get" else taken_back(postgresql)
+        with around:
+            answer = told(place.tell(row.may[-1], name, row))
+        if answer != row.expected(row.may[-1]):
+            surprises[name] = answer
+    assert surprises == {}
+
+
 def body(answer: HttpResponse) -> str:
     """Without what differs each time, and the address that was asked for."""
     differing = r'csrf[^>]*value="[^"]*"|X-CSRFToken[^}]*|name="next" value="[^"]*"'
@@ -506,6 +523,40 @@ def test_what_others_hold_is_answered_as_what_never_was(part, place):
                 place.ask("outsider", name, row, **parts) for parts in ({}, {part: uuid.uuid4()})
             )
             assert (theirs.status_code, body(theirs)) == (404, body(none)), name
+
+
+@pytest.mark.parametrize("part", ["member", "invitation", "deleted slide", "own token"])
+def test_what_others_hold_is_not_in_ones_own_either(part, place):
+    """An administrator elsewhere puts the id of another laboratory's into their own address."""
+    own = Laboratory.objects.get(name="Mombasa").pk
+    never = uuid.uuid4() if part == "deleted slide" else 10**6
+    rows = {name: row for name, row in TABLE.items() if row.parts[-1:] == (part,)}
+    assert rows
+    for name, row in rows.items():
+        theirs, none = (
+            place.ask("outsider", name, row, laboratory=own, **{part: id})
+            for id in (place.parts[part], never)
+        )
+        assert (theirs.status_code, body(theirs)) == (404, body(none)), name
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_report_of_others_is_answered_as_one_that_never_was(number, place):
+    row = TABLE["slide_report"]
+    theirs = place.ask("outsider", "slide_report", row, report=number)
+    none = place.ask("outsider", "slide_report", row, **{"signed slide": uuid.uuid4()})
+    assert (theirs.status_code, body(theirs)) == (404, body(none))
+
+
+def test_an_invitation_that_is_over_is_answered_as_one_that_never_was(place, laboratory):
+    ada, carla = laboratory.members.get(username="ada"), person("carla")
+    used = laboratory.invitations.create(invited_by=ada, accepted_by=carla)
+    answers = [
+        place.ask("outsider", "invitation", TABLE["invitation"], token=token)
+        for token in (used.token, "made-up")
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert body(answers[0]) == body(answers[1])
 
 
 def test_the_administration_opens_to_operators_alone(place):

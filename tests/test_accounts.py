@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from diagnosis.models import Invitation, Role
 from tests.people import PASSWORD, laboratory_of, person, signed_in
+from tests.test_access import body
 
 pytestmark = pytest.mark.django_db
 SIGN_UP, SIGN_IN, SIGN_OUT = "/accounts/signup/", "/accounts/login/", "/accounts/logout/"
@@ -72,9 +73,12 @@ def test_a_bad_sign_up_is_refused_in_words(client, fields, words):
 
 def test_sign_up_can_be_closed(client, settings):
     settings.SIGNUP_OPEN = False
+    person("taken")
     assert "Sign-up is closed" in client.get(SIGN_UP).content.decode()
+    answers = [body(client.post(SIGN_UP, form(username=name))) for name in ("taken", "free")]
+    assert answers[0] == answers[1]  # who has an account is nobody's business
     assert "Sign-up is closed" in client.post(SIGN_UP, form()).content.decode()
-    assert not User.objects.exists()
+    assert User.objects.count() == 1
 
 
 @pytest.mark.parametrize("is_open", [True, False])

@@ -1,5 +1,6 @@
 """The site as strangers on the network meet it, in real processes."""
 
+import http.client
 import socket
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import time
 
 import pytest
 from django.test import Client
+from django.test.client import MULTIPART_CONTENT
 
-from malariaweb.serving import LEAST_RATE, PATIENCE, PacedSocket
+from malariaweb.serving import LEAST_RATE, PATIENCE, SLOW_AFTER, PacedSocket, Slow
 from tests.readings import png
 from tests.servers import ROOT, clean_environment
 from tests.test_graceful import half_sent
@@ -80,6 +82,44 @@ class TestPace:
         assert server.gettimeout() is None
 
 
+class TestSlow:
+    """Which of those that are waited for is cut."""
+
+    @pytest.fixture
+    def slow(self):
+        slow = Slow()
+        slow.make_room(8)
+        return slow
+
+    @staticmethod
+    def add(slow, *owners):
+        for owner in owners:
+            sock = PacedSocket()
+            sock.owner = owner
+            slow.add(sock)
+        return [one.owner for one in slow.sockets]
+
+    def test_one_person_holds_half_of_the_threads(self, slow):
+        assert self.add(slow, *"aaaaaa") == list("aaaa")
+
+    def test_all_together_leave_some_free(self, slow):
+        assert self.add(slow, *"abcdef") == list("abcdef")
+        assert self.add(slow, "g") == list("bcdefg")
+
+    def test_whoever_holds_most_makes_room(self, slow):
+        assert self.add(slow, *"aaabbc") == list("aaabbc")
+        assert self.add(slow, "d") == list("aabbcd")
+
+    def test_what_has_arrived_counts_no_more(self, slow):
+        self.add(slow, *"aaaa")
+        slow.discard(slow.sockets[0])
+        assert self.add(slow, "a") == list("aaaa")
+
+    def test_a_single_thread_is_given_away(self, slow):
+        slow.make_room(1)
+        assert self.add(slow, "a") == ["a"]
+
+
 def drip(port: int, seconds: float) -> float:
     """Headers of a request, a byte now and then: how long it is listened to."""
     started = time.monotonic()
@@ -109,3 +149,53 @@ def test_stalled_uploads_and_dripping_requests_are_cut_and_others_go_on(live_sta
     assert b"The upload stopped on its way" in answer.read()
     assert visitor.upload(images, {"cell.png": png()}).status == 200
     assert "Traceback" not in site.log.read_text()
+
+
+def test_slow_uploads_of_one_person_leave_the_site_to_others(live_stack):
+    site = live_stack(WEB_THREADS="4")
+    eve, ada = Visitor(site, "eve"), Visitor(site, "ada")
+    images = eve.new_slide("KSM-1")
+    uploads = [half_sent(eve, images)[0] for _ in range(4)]
+    time.sleep(SLOW_AFTER + 1)
+    started = time.monotonic()
+    assert ada.get("/slides/").status == 200
+    assert time.monotonic() - started < 3
+    answers = [upload.getresponse().status for upload in uploads[-2:]]
+    assert answers == [408, 408]
+
+
+def test_silent_connections_hold_no_thread(live_stack):
+    site = live_stack(WEB_THREADS="1")
+    silent = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(9)]
+    started = time.monotonic()
+    assert Visitor(site).get("/slides/").status == 200
+    assert time.monotonic() - started < 4
+    for connection in silent:
+        connection.close()
+
+
+def test_its_health_is_told_while_all_threads_are_busy(live_stack):
+    site = live_stack(WEB_THREADS="1")
+    visitor = Visitor(site)
+    upload, rest = half_sent(visitor, visitor.new_slide("KSM-1"))
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert visitor.get("/healthz").status == 200
+    assert time.monotonic() - started < 2
+    upload.send(rest)
+    assert upload.getresponse().status == 200
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/slides/new/", "/api/v1/slides/"])
+def test_the_body_of_a_stranger_is_not_waited_for(live_stack, path):
+    site = live_stack(WEB_THREADS="1")
+    strange = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    strange.putrequest("POST", path)
+    headers = {"Content-Length": "900000000", "Cookie": "csrftoken=" + "x" * 32}
+    headers |= {"Content-Type": MULTIPART_CONTENT, "Accept": "application/json"}
+    for name, value in headers.items():
+        strange.putheader(name, value)
+    strange.endheaders()
+    started = time.monotonic()
+    assert strange.getresponse().status == 401
+    assert time.monotonic() - started < 3

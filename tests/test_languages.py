@@ -68,7 +68,7 @@ class TestChoosing:
         client = Client(enforce_csrf_checks=True)
         assert client.post(reverse("set_language"), {"language": "fr"}).status_code == 403
 
-    @pytest.mark.parametrize("language", ["xx", "pt", "../../etc", "\x00", ""])
+    @pytest.mark.parametrize("language", ["xx", "pt", "../../etc", ""])
     def test_what_is_not_offered_changes_nothing(self, language, both):
         client = Client()
         answer = client.post(reverse("set_language"), {"language": language, "next": "/"})

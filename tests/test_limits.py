@@ -12,6 +12,7 @@ from django.urls import reverse
 from diagnosis import limits
 from diagnosis.models import SmearImage
 from malariaweb.middleware import MAX_BODY
+from tests.databases import at_once, slow_down
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import active_model, new_slide, png
 from tests.test_api import program_of
@@ -81,6 +82,18 @@ def test_what_was_sent_since_the_last_measurement_counts(ada, slide, settings, m
     monkeypatch.setattr(limits, "GB", len(png(1)) + len(png(2)) + len(png(3)) - 1)
     settings.STORAGE_QUOTA_GB = 1
     assert [send(ada, slide, seed, **JSON).status_code for seed in (1, 2, 3)] == [200, 200, 507]
+
+
+def test_no_file_of_two_requests_at_once_is_left_uncounted(real_database, settings, monkeypatch):
+    settings.UPLOADS_PER_HOUR = 9
+    slow_down(monkeypatch, limits, "_check_rate")
+    laboratory = laboratory_of("ada")
+    user = laboratory.members.get()
+    outcomes = at_once(*[lambda: limits.check(user, laboratory.pk, [1, 1])] * 6)
+    assert sum(outcome is None for outcome in outcomes) == 4
+    limits.check(user, laboratory.pk, [1])
+    with pytest.raises(limits.TooMuch):
+        limits.check(user, laboratory.pk, [1])
 
 
 def test_a_page_without_a_script_says_it_too(ada, slide, settings):

@@ -87,11 +87,11 @@ def test_the_lock_is_what_is_installed(name):
     assert differing == {}
 
 
-def test_both_commands_install_from_the_lock():
+def test_all_commands_install_from_a_lock():
     makefile = (ROOT / "Makefile").read_text()
     installs = re.findall(r"pip install .*", makefile)
-    assert len(installs) == 2
-    assert all(re.search(r"-r requirements-(serve|dev)\.txt$", line) for line in installs)
+    assert len(installs) == 3
+    assert all(re.search(r"-r requirements-(serve|dev|audit)\.txt$", line) for line in installs)
 
 
 def test_serving_weighs_little():

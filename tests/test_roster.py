@@ -1,12 +1,13 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from diagnosis import roster
 from diagnosis.models import Invitation, Laboratory, Membership, Role
 from tests.databases import at_once
-from tests.people import join, laboratory_of, person
+from tests.people import join, laboratory_of, person, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -159,3 +160,56 @@ def test_two_people_who_open_one_invitation_at_once_do_not_both_join(real_databa
 
 def refusals(outcomes):
     return [str(outcome) for outcome in outcomes if isinstance(outcome, roster.RosterError)]
+
+
+class TestHowManyOnePersonAdministers:
+    @pytest.fixture(autouse=True)
+    def _two(self, settings):
+        settings.LABORATORIES_PER_PERSON = 2
+
+    def test_opened(self, ada):
+        roster.open_laboratory(ada.user, "Siaya")
+        with pytest.raises(roster.RosterError, match="ada administers 2 laboratories already"):
+            roster.open_laboratory(ada.user, "Mombasa")
+        assert Laboratory.objects.count() == 2
+
+    def test_by_an_invitation_which_stays_open(self, ada):
+        eve = laboratory_of("eve", "Mombasa").members.get()
+        roster.open_laboratory(eve, "Lamu")
+        invitation = invitation_by(ada, role=Role.ADMINISTRATOR)
+        with pytest.raises(roster.RosterError, match="as many as one person may"):
+            roster.accept(invitation, eve)
+        invitation.refresh_from_db()
+        assert invitation.is_open
+        roster.accept(invitation_by(ada, role=Role.CLINICIAN), eve)
+
+    def test_by_handing_over(self, ada, ben):
+        for name in ("Siaya", "Lamu"):
+            roster.open_laboratory(ben.user, name)
+        with pytest.raises(roster.RosterError):
+            roster.hand_over(ada, ben)
+        assert roles(ada.laboratory)["ada"] == Role.ADMINISTRATOR
+
+    def test_again_in_the_same_laboratory(self, ada, settings):
+        settings.LABORATORIES_PER_PERSON = 1
+        roster.change_role(ada, Role.ADMINISTRATOR)
+
+    def test_whoever_runs_the_site_is_not_bound(self):
+        boss = person("boss", is_staff=True, is_superuser=True)
+        for name in ("Kisumu", "Siaya", "Lamu"):
+            roster.open_laboratory(boss, name)
+
+    def test_also_when_they_come_at_once(self, real_database):
+        person("eve")
+        outcomes = at_once(*[self.open] * 4)
+        assert sum(isinstance(one, roster.RosterError) for one in outcomes) == 2
+        assert Laboratory.objects.count() == 2
+
+    @staticmethod
+    def open():
+        return roster.open_laboratory(User.objects.get(username="eve"))
+
+    def test_the_page_says_it(self, ada):
+        roster.open_laboratory(ada.user, "Siaya")
+        page = signed_in(ada.user).post("/laboratories/", {"name": "Mombasa"})
+        assert "as many as one person may" in page.text

@@ -44,6 +44,7 @@ MALFORMED = [
     ("SESSION_IDLE_MINUTES", "0"),
     ("SESSION_HOURS", "ever"),
     ("SECOND_FACTOR", "yes"),
+    ("LABORATORIES_PER_PERSON", "0"),
     ("STORAGE_QUOTA_GB", "all"),
     ("METRICS_TOKEN", "short"),
     ("VAR", "/dev/null/var"),

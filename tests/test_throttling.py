@@ -127,10 +127,12 @@ def installation(tmp_path_factory):
     return environment
 
 
-@pytest.fixture(params=["database", "redis"])
+@pytest.fixture(params=["database", "postgresql", "redis"])
 def environment(request, installation):
     if request.param == "database":
         return installation
+    if request.param == "postgresql":
+        return installation | {"DATABASE_URL": request.getfixturevalue("postgres_copy")}
     return installation | {"REDIS_URL": request.getfixturevalue("redis_url")}
 
 

@@ -133,9 +133,8 @@ def test_to_amend_takes_a_reason(ada, slide):
     assert slide.reports.count() == 1
 
 
-@pytest.mark.parametrize("fields", [{"comment": "x" * 501}, {"comment": "\0"}])
-def test_a_bad_comment_is_refused_beside_it(ada, slide, fields):
-    answer = sign(ada, slide, **fields)
+def test_a_comment_that_is_too_long_is_refused_beside_it(ada, slide):
+    answer = sign(ada, slide, comment="x" * 501)
     assert answer.status_code == 400
     assert answer.context["form"].errors["comment"]
     assert not Report.objects.exists()

@@ -9,10 +9,16 @@ from django.http import HttpRequest
 from django.utils.cache import patch_cache_control
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException, AuthenticationFailed, NotFound, ParseError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotFound,
+    ParseError,
+    PermissionDenied,
+)
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -20,7 +26,18 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
-from .. import cells, disputes, limits, readings, registry, reviews, signing, tokens
+from .. import (
+    cells,
+    disputes,
+    limits,
+    readings,
+    registry,
+    reviews,
+    sessions,
+    signing,
+    texts,
+    tokens,
+)
 from ..models import Token
 
 
@@ -52,10 +69,22 @@ class TokenAuthentication(BaseAuthentication):
         token = tokens.find(text.strip())
         if token is None:
             raise AuthenticationFailed("This token is unknown or was revoked.")
+        if sessions.lacks_factor(token.user):
+            raise PermissionDenied(sessions.ASKED)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+class Json(BaseParser):
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return texts.read_json(stream.read())
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from None
 
 
 class AlwaysJson(DefaultContentNegotiation):
@@ -85,7 +114,7 @@ class View(APIView):
     throttle_classes = [Throttle]
     content_negotiation_class = AlwaysJson
     renderer_classes = [JSONRenderer]
-    parser_classes = [JSONParser]
+    parser_classes = [Json]
     metadata_class = None
     pagination_class = Pages
 

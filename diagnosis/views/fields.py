@@ -1,6 +1,5 @@
 """A whole field: its page, its cells as JSON, what people say of them."""
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +26,7 @@ from .. import (
     phrases,
     readings,
     registry,
+    texts,
 )
 from ..counting import Found, counts_as, of_predictions
 from ..models import Cell, CellReview, Kind, Prediction, SmearImage
@@ -149,7 +149,7 @@ def _reading(image: SmearImage) -> Prediction | None:
 
 def _said(request: HttpRequest) -> dict[str, Any]:
     try:
-        said = json.loads(request.body)
+        said = texts.read_json(request.body)
     except (ValueError, RawPostDataException):  # a form, say
         said = None
     if not isinstance(said, dict) or not isinstance(said.get("label", ""), str):

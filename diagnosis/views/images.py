@@ -7,7 +7,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from .. import access, heatmap, intake, registry, thumbnails
+from .. import access, audit, heatmap, intake, registry, thumbnails
 from ..models import SmearImage
 from .guard import Asked, signed_in
 
@@ -19,8 +19,11 @@ SECONDS = 24 * 3600
 @signed_in
 def image_photo(request: Asked, pk: UUID) -> HttpResponseBase:
     image = access.get_image(request.user, pk)
+    small = "small" in request.GET
+    if not small:  # those are parts of a page, whose opening is noted
+        audit.saw([image.slide])
     try:
-        response = _photo(image, small="small" in request.GET)
+        response = _photo(image, small)
     except FileNotFoundError:
         raise Http404 from None
     patch_cache_control(response, private=True, max_age=SECONDS)

@@ -18,9 +18,11 @@ GET_OR_POST = ["GET", "HEAD", "POST"]
 def laboratories(request: SignedInRequest) -> HttpResponse:
     form = LaboratoryForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        return redirect(
-            "laboratory", roster.open_laboratory(request.user, form.cleaned_data["name"]).pk
-        )
+        try:
+            opened = roster.open_laboratory(request.user, form.cleaned_data["name"])
+            return redirect("laboratory", opened.pk)
+        except roster.RosterError as error:
+            form.add_error(None, str(error))
     memberships = request.user.memberships.select_related("laboratory").order_by("laboratory__name")
     return render(
         request, "laboratories/list.html", {"form": form, "memberships": list(memberships)}

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import access, blindness, disputes, readings
-from ..forms import ReadingForm
+from ..forms import OneReadingForm, ReadingForm, SettleForm
 from ..models import Conclusion, Slide
 from .guard import Asked, signed_in, wants_json
 
@@ -40,9 +40,11 @@ def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
 @signed_in
 def slide_settle(request: Asked, pk: UUID) -> HttpResponse:
     slide = access.get_slide_to_sign(request.user, pk)
-    said = {name: request.POST.get(name, "") for name in ("key", "label", "reason")}
+    form = SettleForm(request.POST)
     try:
-        disputes.settle(slide, request.user, **said)
+        if not form.is_valid():
+            raise disputes.CannotSettle(str(form.errors["reason"][0]))
+        disputes.settle(slide, request.user, **form.cleaned_data)
     except disputes.CannotSettle as error:
         messages.error(request, str(error))
     else:
@@ -54,8 +56,11 @@ def slide_settle(request: Asked, pk: UUID) -> HttpResponse:
 @signed_in
 def slide_one_reading(request: Asked, pk: UUID) -> HttpResponse:
     slide = access.get_slide_to_administer(request.user, pk)
+    form = OneReadingForm(request.POST)
     try:
-        readings.let_one_do(slide, request.user, request.POST.get("reason", ""))
+        if not form.is_valid():
+            raise readings.NotNow(str(form.errors["reason"][0]))
+        readings.let_one_do(slide, request.user, **form.cleaned_data)
     except readings.NotNow as error:
         messages.error(request, str(error))
     else:

@@ -47,6 +47,7 @@ def _answer(
     except signing.CannotSign as error:
         messages.error(request, str(error))
         return redirect("slide", slide.pk)
+    audit.saw([slide])
     context = _to_sign(slide, former) | {"form": form, "place": "history"}
     return render(request, "diagnosis/sign.html", context, status=400 if posted else 200)
 

@@ -3,13 +3,12 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.crypto import get_random_string
 
-from diagnosis import passwords
+from diagnosis import credentials, passwords
 
 
 class Command(BaseCommand):
@@ -31,7 +30,7 @@ class Command(BaseCommand):
         if not user:
             raise CommandError(f"There is no account {options['username']}.")
         if options["remove_second_factor"]:
-            Authenticator.objects.filter(user=user).delete()
+            credentials.remove_factor(user)
             self.stdout.write(f"The second factor of {user} is removed.")
         self.stdout.write(self._random(user) if options["random"] else self._link(user))
 
