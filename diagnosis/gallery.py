@@ -144,6 +144,7 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
         "result": result,
         "here": here,
         "look_at": _look_at(result, slide, here),
+        "both_saw_until": slide.both_saw_until,
         "chips": [("", _("All"), tally.total), *_chips(tally)],
         "research_use": _(verdict.RESEARCH_USE),
         "trained_on": _(verdict.TRAINED_ON),

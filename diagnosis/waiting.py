@@ -51,7 +51,7 @@ _SUSPECT = (
 _READABLE = _SUSPECT | Q(uninfected__gt=0)
 _SIGNED = Q(signed_at__isnull=False)
 _BEING_READ_TWICE = Q(is_read_twice=True, readings_closed_at=None)
-_OPEN = Q(has_open=True) & ~Q(is_read_twice=True, readings_closed_at__isnull=False, signed_at=None)
+_OPEN = Q(has_open=True)
 """What two readers closed, they have looked at, also where they said nothing."""
 _MAY_WAIT = Q(has_open=True) | Q(signed_at=None)
 """As the index `slide_waiting` has it."""

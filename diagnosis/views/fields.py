@@ -91,7 +91,7 @@ def image_kind(request: Asked, pk: UUID) -> HttpResponse:
         return redirect("slide", image.slide_id)
     try:
         changed = again.read_as(image, kind)
-    except registry.NoModel as error:
+    except (registry.NoModel, again.Closed) as error:
         messages.error(request, str(error))
     else:
         messages.info(request, _read_as(kind, changed) % {"image": image.name})
