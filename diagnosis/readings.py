@@ -126,6 +126,7 @@ def let_one_do(slide: Slide, by: User, reason: str) -> None:
     slide = Slide.objects.get(pk=slide.pk)
     if slide.counts_opinions:
         raise NotNow(_(READ))
+    _unite(slide)
     slide.is_read_twice = False
     slide.single_reading = f"{by.get_username()}: {reason.strip()}"
     slide.save(update_fields=["is_read_twice", "single_reading"])
@@ -165,11 +166,19 @@ def _both_closed(slide: Slide) -> bool:
 
 
 def _finish(slide: Slide) -> None:
-    first, second = slide.readings.exclude(place=None)
-    for image in slide.images.filter(cells__prediction=None, cells__isnull=False).distinct():
-        carrying.unite(_added_by(image, first), _added_by(image, second))
+    _unite(slide)
     slide.readings_closed_at = timezone.now()
     slide.save(update_fields=["readings_closed_at"])
+
+
+def _unite(slide: Slide) -> None:
+    """What both drew, while neither saw the other's."""
+    readers = list(slide.readings.exclude(place=None))
+    if len(readers) < len(Place):
+        return
+    first, second = readers
+    for image in slide.images.filter(cells__prediction=None, cells__isnull=False).distinct():
+        carrying.unite(_added_by(image, first), _added_by(image, second))
 
 
 def _added_by(image: SmearImage, reading: SlideReading) -> list[Cell]:

@@ -288,6 +288,20 @@ def test_the_summary_says_how_it_was_settled(slide, image, ada, ben, cleo):
     )
 
 
+@pytest.mark.parametrize("closers", [[], ["ada"]])
+def test_a_cell_that_both_drew_is_one_cell_also_where_one_reading_is_enough(
+    slide, ada, ben, closers
+):
+    measured_model()
+    image = read_field(slide, "uninfected").image
+    one = cells.add(image, ada, [200, 200, 30, 30], "parasitized")
+    other = cells.add(image, ben, [203, 202, 30, 30], "parasitized")
+    close(slide, *[user for user in (ada, ben) if user.username in closers])
+    readings.let_one_do(slide, ada, "Nobody else is here.")
+    assert (again(one).reviewed, again(other).reviewed) == ("parasitized", "")
+    assert (again(slide).cells_counted, slide.cells_parasitized) == (2, 1)
+
+
 def test_an_administrator_lets_one_reading_do(slide, image, ada, ben):
     reviews.say(image, ben, "parasitized")
     close(slide, ben)
