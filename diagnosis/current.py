@@ -30,7 +30,8 @@ def lock(slide_ids: Collection[UUID]) -> None:
 def take_over(prediction_ids: Collection[int]) -> None:
     """Those that were read, by a version that is still active and as what they are, count now.
 
-    What people said is taken along. A rejection of a field does not hide what they saw in it.
+    What people said is taken along. A rejection of a field does not hide what they saw in it. The
+    caller counts their slides anew, in the same transaction.
     """
     if prediction_ids:
         _take_over(prediction_ids)
