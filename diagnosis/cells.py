@@ -101,11 +101,12 @@ def _checked_comment(comment: Any) -> str:
 
 
 @transaction.atomic
-def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
+def add(image: SmearImage, user: User, box: Sequence[Any], label: str, comment: str = "") -> Cell:
     """A cell that the machine missed. Raises CellError, or readings.NotNow."""
     if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
         raise CellError(_("Say what the cell is: parasitized, uninfected or cannot tell."))
     x, y, width, height = _checked(box, image)
+    comment = _checked_comment(comment)
     current.lock([image.slide_id])
     readings.take_part(image.slide_id, user, image)
     if not counting.fields_read().filter(image=image).exists():
@@ -120,7 +121,7 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
         raise CellError(_("So many cells were added to this image that no more can be."))
     cut = x == 0 or y == 0 or x + width == image.width or y + height == image.height
     cell = image.cells.create(number=last + 1, x=x, y=y, width=width, height=height, is_cut=cut)
-    cell.reviews.create(reviewer=user, label=label)
+    cell.reviews.create(reviewer=user, label=label, comment=comment)
     _settle(image, cell)
     audit.note(Action.MADE, cell, label=(None, label), box=(None, [x, y, width, height]))
     return cell

@@ -114,6 +114,22 @@ def test_a_note_that_is_written_while_the_answer_arrives_is_kept(open_slide):
     expect(page.locator(".cell .remark")).to_have_text("a platelet?")
 
 
+def test_a_note_before_an_answer_is_kept_and_goes_with_it(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    page.keyboard.press("c")
+    page.keyboard.type("a platelet?")
+    page.keyboard.press("Tab")
+    expect(page.locator("[data-say]")).to_contain_text("kept in this browser alone")
+    page.reload()
+    note = page.locator("#cells .cell").first.locator("[name=comment]")
+    expect(note).to_have_value("a platelet?")
+    page.keyboard.press("n")
+    press_and_wait(page, "3")
+    expect(page.locator(".cell .remark")).to_have_text("a platelet?")
+    assert page.evaluate("localStorage.length") == 0
+
+
 def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slide):
     page = open_slide()
     posted = []

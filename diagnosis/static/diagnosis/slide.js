@@ -2,6 +2,7 @@
 // arrived. Without this module its forms post one by one.
 
 import { Deeds } from "./deeds.js";
+import { Drafts } from "./drafts.js";
 import { listen } from "./keys.js";
 import { ask, Outbox, token } from "./outbox.js";
 import { gettext } from "./words.js";
@@ -20,6 +21,7 @@ const outbox = new Outbox({
   about: ({ image, fields }) => image ?? (fields && "whole"),
   told,
 });
+const drafts = new Drafts(`notes:${who}:${slide}`);
 const deeds = new Deeds(({ image }, word) => tell(image, word));
 let chosen = null; // the id of the card that keys are about
 
@@ -37,6 +39,7 @@ function told({ answer, refusal, item }) {
   if (answer && item.image) take(answer, item);
   if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
   if (item?.fields && (item.fields.close || refusal)) return leave();
+  if (refusal && item.comment) drafts.keep(item.image, item.comment);
   if (refusal) unmark(item.image);
   show();
 }
@@ -83,6 +86,7 @@ function opine(image, word) {
   if (before.label === word.label && before.comment === word.comment) return;
   say("");
   deeds.add({ image, before, after: word });
+  if (word.label) drafts.keep(image, "");
   tell(image, word);
 }
 
@@ -106,8 +110,17 @@ function show() {
       form.dataset.unsent = "";
     }
   }
+  for (const [image, text] of Object.entries(drafts.all())) for (const form of copies(image)) write(form, text);
   bar.hidden = !outbox.words;
   bar.querySelector("[data-unsent-text]").textContent = outbox.words;
+}
+
+// What was written before there is an answer, unless it is being written just now.
+function write(form, text) {
+  const input = form.elements.comment;
+  if (input === document.activeElement || form.dataset.label) return;
+  input.value = text;
+  form.querySelector(".note").open = true;
 }
 
 function unmark(image) {
@@ -138,9 +151,19 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("change", ({ target }) => {
   const image = target.name === "comment" && target.form.dataset.opinion;
-  if (image && standing(image).label) opine(image, { ...standing(image), comment: target.value.trim() });
+  if (image) keepNote(image, target.value.trim());
   else if (target.form === reading) conclude(false);
 });
+
+document.addEventListener("input", ({ target }) => {
+  const image = target.name === "comment" && target.form.dataset.opinion;
+  if (image && !standing(image).label) drafts.keep(image, target.value.trim());
+});
+
+function keepNote(image, comment) {
+  if (standing(image).label) opine(image, { ...standing(image), comment });
+  else if (comment) say(gettext("The note is kept in this browser alone, until you say what the image shows."));
+}
 
 function conclude(close) {
   const { conclusion, comment } = Object.fromEntries(new FormData(reading));
