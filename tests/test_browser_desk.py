@@ -153,6 +153,41 @@ def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slid
     assert page.evaluate("localStorage.length") == 0
 
 
+def test_whoever_leaves_offline_is_told_on_every_page(open_slide):
+    page = open_slide()
+    code = page.title().split(" · ")[0]
+    page.route(REVIEWS, lambda route: route.abort("connectionreset"))
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    expect(page.locator("[data-unsent][role=status]")).to_be_visible()
+    expect(page.locator("[data-elsewhere]")).to_be_hidden()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.goto("/today/")
+    told = page.locator("[data-elsewhere]")
+    expect(told).to_contain_text("1 opinion is kept in this browser and not sent yet.")
+
+    asked = []
+    page.once("dialog", lambda dialog: asked.append(dialog.message) or dialog.dismiss())  # type: ignore[func-returns-value]
+    page.get_by_label("Your account").click()
+    page.get_by_role("button", name="Sign out").click()
+    assert asked
+    assert asked[0].startswith("1 opinion of yours is not sent yet.")
+    expect(page).to_have_url(re.compile("/today/$"))
+
+    cookies = page.context.cookies()
+    page.context.clear_cookies(name="sessionid")
+    page.goto("/accounts/login/")
+    expect(told).to_contain_text("Sign in, and open its page to send it.")
+    expect(told.get_by_role("link")).to_have_count(0)
+    page.context.add_cookies(cookies)
+    page.goto("/today/")
+    page.unroute(REVIEWS)
+    told.get_by_role("link", name=code).click()
+    expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
+    page.goto("/today/")
+    expect(told).to_be_hidden()
+
+
 def test_opinions_survive_a_reload_and_leaving_warns(open_slide):
     page = open_slide()
     page.route(REVIEWS, lambda route: route.abort("connectionreset"))

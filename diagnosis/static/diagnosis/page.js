@@ -1,4 +1,7 @@
-// On every page: light or dark, menus that close, a word when the connection is lost.
+// On every page: light or dark, menus that close, a word when the connection is lost, and one of
+// opinions that wait for another page.
+
+import "./elsewhere.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
