@@ -225,6 +225,28 @@ def test_what_the_server_refuses_is_said_and_shown_as_it_was(open_slide):
     expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
 
 
+def test_what_waits_appears_on_an_open_page(open_page, ada, open_slide):  # noqa: F811
+    page = open_page(storage_state=ada)
+    page.clock.install()
+    page.goto("/today/")
+    asked = []
+    page.on("request", lambda request: asked.append(request))
+    code = open_slide().title().split(" · ")[0]
+    expect(page.locator("#tray")).not_to_contain_text(code)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.clock.fast_forward(200_000)
+    page.wait_for_timeout(500)
+    assert asked == []
+    page.evaluate("delete document.hidden")
+    page.clock.fast_forward(70_000)
+    expect(page.locator("#tray")).to_contain_text(code)
+    assert sorted(request.url.split("?")[0].split("/", 3)[3] for request in asked) == [
+        "notifications/bell/",
+        "today/tray/",
+    ]
+    assert all(request.headers["x-by-itself"] == "yes" for request in asked)
+
+
 def test_a_conclusion_is_kept_when_it_is_chosen(open_slide):
     page = open_slide()
     page.context.set_offline(True)

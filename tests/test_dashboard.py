@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from diagnosis import dashboard, pulse, readings, reviews, signing, weeks
-from diagnosis.models import Role, Slide
+from diagnosis.models import Event, Role, Slide
 from diagnosis.waiting import Reason
 from tests.people import join, laboratory_of, person, signed_in
 from tests.readings import active_model, failed, new_slide, read, waiting
@@ -321,3 +321,22 @@ class TestMachine:
     def test_times_are_said_as_people_say_them(self, seconds, words):
         moment = timezone.now() - timedelta(seconds=seconds)
         assert dashboard.ago(moment) == f"{words} ago"
+
+
+class TestAskedAnew:
+    def test_what_waits_is_there_without_the_charts(self, ada, laboratory):
+        read(new_slide(laboratory, "POS"), "parasitized")
+        text = signed_in(ada).get(reverse("tray")).text
+        assert ">POS<" in text
+        assert "The machine" in text
+        assert "Week by week" not in text
+
+    def test_it_costs_less_and_is_noted_as_nobody_looking(
+        self, ada, laboratory, django_assert_num_queries
+    ):
+        read(new_slide(laboratory), "parasitized")
+        client = signed_in(ada)
+        client.get(reverse("tray"))
+        with django_assert_num_queries(13):
+            client.get(reverse("tray"))
+        assert not Event.objects.filter(action="saw").exists()
