@@ -228,18 +228,22 @@ def test_what_the_server_refuses_is_said_and_shown_as_it_was(open_slide):
 def test_what_waits_appears_on_an_open_page(open_page, ada, open_slide):  # noqa: F811
     page = open_page(storage_state=ada)
     page.clock.install()
+    other = open_slide()
     page.goto("/today/")
-    asked = []
+    waits, asked = page.locator("#waits + .why"), []
+    before = waits.inner_text()
     page.on("request", lambda request: asked.append(request))
-    code = open_slide().title().split(" · ")[0]
-    expect(page.locator("#tray")).not_to_contain_text(code)
+    for _positive in range(2):
+        other.keyboard.press("n")
+        press_and_wait(other, "2")
+    expect(waits).to_have_text(before, use_inner_text=True)
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     page.clock.fast_forward(200_000)
     page.wait_for_timeout(500)
     assert asked == []
     page.evaluate("delete document.hidden")
     page.clock.fast_forward(70_000)
-    expect(page.locator("#tray")).to_contain_text(code)
+    expect(waits).not_to_have_text(before, use_inner_text=True)
     assert sorted(request.url.split("?")[0].split("/", 3)[3] for request in asked) == [
         "notifications/bell/",
         "today/tray/",
@@ -257,6 +261,28 @@ def test_a_conclusion_is_kept_when_it_is_chosen(open_slide):
     expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
     page.reload()
     expect(page.locator("#reading")).to_contain_text("ada concludes: positive")
+
+
+def test_a_conclusion_is_shown_at_once_undone_and_cleared(open_slide):
+    page = open_slide()
+    said, positive = page.locator("#concluded"), page.get_by_role("radio", name="Positive")
+    page.keyboard.press("w")
+    page.keyboard.press("Space")
+    expect(said).to_contain_text("ada concludes: positive")
+    expect(page.locator("[data-say]")).to_have_text("Kept.")
+    expect(page.locator("#verdict")).to_contain_text("Concluded positive by a person.")
+    page.keyboard.press("z")
+    expect(said).to_contain_text("ada has not concluded yet")
+    expect(positive).not_to_be_checked()
+    expect(page.locator("#verdict")).not_to_contain_text("Concluded positive")
+    page.keyboard.press("y")
+    expect(said).to_contain_text("ada concludes: positive")
+    expect(positive).to_be_checked()
+    page.get_by_role("button", name="No conclusion").click()
+    expect(said).to_contain_text("ada has not concluded yet")
+    expect(page.get_by_role("button", name="No conclusion")).to_be_hidden()
+    page.reload()
+    expect(positive).not_to_be_checked()
 
 
 def test_a_large_image_is_reviewed_by_the_same_keys(open_slide):
