@@ -278,7 +278,7 @@ def test_the_summary_says_how_it_was_settled(slide, image, ada, ben, cleo):
     reviews.say(image, ada, "parasitized")
     reviews.say(image, ben, "uninfected")
     slide = close(slide, ada, ben)
-    assert "of which 1 are not settled" in summary.of_slide(slide)["second_reading"]
+    assert "of which 1 is not settled" in summary.of_slide(slide)["second_reading"]
     disputes.settle(slide, cleo, f"image-{image.pk}", "parasitized", "A ring.")
     said = summary.of_slide(again(slide))
     assert "They differed in 1, settled below." in said["second_reading"]

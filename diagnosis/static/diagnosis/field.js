@@ -133,7 +133,12 @@ let lastSaid = "";
 function announce(counts) {
   if (!heard.image.state || outbox.items.length) return;
   const { counted, parasitized, uncertain } = counts;
-  const sentence = gettext("%(counted)s cells counted, %(parasitized)s parasitized, %(uncertain)s uncertain.", { counted, parasitized, uncertain });
+  const sentence = ngettext(
+    "%(number)s cell counted, %(parasitized)s parasitized, %(uncertain)s uncertain.",
+    "%(number)s cells counted, %(parasitized)s parasitized, %(uncertain)s uncertain.",
+    counted,
+    { parasitized, uncertain },
+  );
   const text = `${sentence} ${part("headline").textContent}`;
   if (text !== lastSaid) part("live").textContent = lastSaid = text;
 }
