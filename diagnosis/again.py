@@ -9,6 +9,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from . import audit, current, intake, registry, tasks, verdict
 from .models import (
@@ -22,6 +24,14 @@ from .models import (
     State,
 )
 
+CLOSED = gettext_noop(
+    "Somebody has closed their reading of this slide, with this image as it is: so it stays."
+)
+
+
+class Closed(ValueError):
+    """The text is a sentence for people."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -34,11 +44,14 @@ class Standing:
     """On the way to be read again; their former results count until then."""
     failed: int = 0
     """Of the outdated ones: reading them again failed."""
+    closed: int = 0
+    """Read by another version, which stays: a reader has closed their reading of it."""
 
     @property
     def seen(self) -> str:
         """Changes with what the page says of it."""
-        return f"{self.version.pk if self.version else 0}.{self.outdated}.{self.pending}"
+        version = self.version.pk if self.version else 0
+        return f"{version}.{self.outdated}.{self.pending}.{self.closed}"
 
 
 def standing(slide: Slide) -> Standing:
@@ -48,8 +61,10 @@ def standing(slide: Slide) -> Standing:
     waits, beside = Q(state__in=PENDING_STATES), Q(is_current=False)
     settled = waits | current.hides_opinions()
     own = Q(model=version, kind=F("image__kind"))
+    old, closed = ~waits & ~beside & ~own, current.is_closed()
     counts = slide.predictions.aggregate(
-        old=Count("pk", filter=~waits & ~beside & ~own),
+        old=Count("pk", filter=old & ~closed),
+        closed=Count("pk", filter=old & closed),
         coming=Count("pk", filter=settled & beside & own),
         pending=Count("pk", filter=waits & beside),
         failed=Count("pk", filter=Q(state=State.FAILED) & beside & own),
@@ -62,7 +77,7 @@ def standing(slide: Slide) -> Standing:
 def outdated(slide: Slide, version: ModelVersion) -> QuerySet[Prediction]:
     """The current readings by other versions, of images that this one is not reading now.
 
-    Nor those that it rejected while people had spoken of their cells.
+    Nor those that it rejected while people had spoken of their cells, or that are closed.
     """
     coming = Prediction.objects.filter(
         Q(state__in=PENDING_STATES) | current.hides_opinions(),
@@ -71,7 +86,8 @@ def outdated(slide: Slide, version: ModelVersion) -> QuerySet[Prediction]:
         kind=OuterRef("image__kind"),
     )
     finished = slide.predictions.filter(is_current=True).exclude(state__in=PENDING_STATES)
-    return finished.exclude(model=version, kind=F("image__kind")).exclude(Exists(coming))
+    others = finished.exclude(model=version, kind=F("image__kind")).exclude(Exists(coming))
+    return others.exclude(current.is_closed())
 
 
 def others() -> Prefetch:
@@ -102,11 +118,13 @@ def analyse_again(slide: Slide) -> int:
 def read_as(image: SmearImage, kind: str) -> bool:
     """A person says what an image is: it is read as that, while the old reading counts.
 
-    False: it is taken for this already. Raises registry.NoModel.
+    False: it is taken for this already. Raises registry.NoModel, or Closed.
     """
     version, slide = registry.active_model(), image.slide
     with transaction.atomic():
         current.lock([slide.pk])
+        if image.predictions.filter(current.is_closed(), is_current=True).exists():
+            raise Closed(_(CLOSED))
         if not slide.images.filter(pk=image.pk).exclude(kind=kind).update(kind=kind):
             return False
         audit.note(Action.CHANGED, image, kind=(image.kind, kind))

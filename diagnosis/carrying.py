@@ -6,10 +6,11 @@ not find becomes one that a person added; an added cell that is found now is one
 
 from collections.abc import Iterable, Sequence
 
-from django.db.models import Exists, Max, OuterRef, Prefetch, Q
+from django.db.models import Exists, Max, OuterRef, Prefetch, Q, Value
+from django.db.models.functions import Mod
 
 from . import opinions
-from .models import Cell, CellOpinion, CellReview, Prediction, Settlement, SmearImage
+from .models import Cell, CellOpinion, CellReview, Place, Prediction, Settlement, SmearImage
 
 LEAST_OVERLAP = 0.5
 """Intersection over union, as a finder is measured."""
@@ -26,7 +27,7 @@ def take_along(image: SmearImage, former: int, now: Prediction) -> None:
         if cell in same:
             _move(cell, same[cell], cell.standing)  # type: ignore[attr-defined]
         elif cell.prediction_id and (named := _named(cell)):
-            _move(cell, _added(image, cell), named)
+            _move(cell, _added(image, cell, named), named)
 
 
 def unite(some: Sequence[Cell], others: Sequence[Cell]) -> None:
@@ -69,12 +70,25 @@ def _named(cell: Cell) -> list[CellReview]:
     return [review for review in cell.standing if review.label != CellOpinion.NO_CELL]  # type: ignore[attr-defined]
 
 
-def _added(image: SmearImage, cell: Cell) -> Cell:
-    last = image.cells.filter(prediction=None).aggregate(last=Max("number"))["last"] or 0
+def _added(image: SmearImage, cell: Cell, named: Sequence[CellReview]) -> Cell:
+    places = image.slide.readings.filter(reader=named[0].reviewer_id)
+    number = next_number(image, places.values_list("place", flat=True).first())
     x, y, width, height = cell.box
     return image.cells.create(
-        number=last + 1, x=x, y=y, width=width, height=height, is_cut=cell.is_cut
+        number=number, x=x, y=y, width=width, height=height, is_cut=cell.is_cut
     )
+
+
+def next_number(image: SmearImage, place: int | None) -> int:
+    """Of a cell that a person adds. The first of two readers counts 1, 3, 5 and the second 2, 4, 6:
+    no number tells how many the other has added."""
+    numbers = image.cells.filter(prediction=None)
+    if place is None:
+        last = numbers.aggregate(last=Max("number"))["last"]
+        return (last or 0) + 1
+    mine = numbers.annotate(rest=Mod("number", Value(len(Place)))).filter(rest=place % len(Place))
+    last = mine.aggregate(last=Max("number"))["last"]
+    return last + len(Place) if last else place
 
 
 def _move(cell: Cell, same: Cell, said: Sequence[CellReview]) -> None:

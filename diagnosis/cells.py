@@ -9,11 +9,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, blindness, counting, current, opinions, readings, verdict
+from . import access, audit, blindness, carrying, counting, current, opinions, readings, verdict
 from .models import Action, Cell, CellOpinion, Kind, Prediction, Slide, SmearImage
 
 LEAST_SIDE = 4
@@ -101,13 +101,14 @@ def _checked_comment(comment: Any) -> str:
 
 
 @transaction.atomic
-def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
+def add(image: SmearImage, user: User, box: Sequence[Any], label: str, comment: str = "") -> Cell:
     """A cell that the machine missed. Raises CellError, or readings.NotNow."""
     if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
         raise CellError(_("Say what the cell is: parasitized, uninfected or cannot tell."))
     x, y, width, height = _checked(box, image)
+    comment = _checked_comment(comment)
     current.lock([image.slide_id])
-    readings.take_part(image.slide_id, user, image)
+    reading = readings.take_part(image.slide_id, user, image)
     if not counting.fields_read().filter(image=image).exists():
         raise CellError(
             _(
@@ -115,12 +116,12 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str) -> Cell:
                 "cells that are added to it would count nowhere."
             )
         )
-    last = image.cells.filter(prediction=None).aggregate(last=Max("number"))["last"] or 0
-    if last >= MOST_ADDED:
+    number = carrying.next_number(image, reading.place if reading else None)
+    if number > MOST_ADDED:
         raise CellError(_("So many cells were added to this image that no more can be."))
     cut = x == 0 or y == 0 or x + width == image.width or y + height == image.height
-    cell = image.cells.create(number=last + 1, x=x, y=y, width=width, height=height, is_cut=cut)
-    cell.reviews.create(reviewer=user, label=label)
+    cell = image.cells.create(number=number, x=x, y=y, width=width, height=height, is_cut=cut)
+    cell.reviews.create(reviewer=user, label=label, comment=comment)
     _settle(image, cell)
     audit.note(Action.MADE, cell, label=(None, label), box=(None, [x, y, width, height]))
     return cell

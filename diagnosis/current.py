@@ -5,9 +5,20 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest
 
 from . import carrying, opinions
-from .models import READ_STATES, CellReview, Kind, Prediction, Review, Slide, SmearImage, State
+from .models import (
+    READ_STATES,
+    CellReview,
+    Kind,
+    Prediction,
+    Review,
+    Slide,
+    SlideReading,
+    SmearImage,
+    State,
+)
 
 
 def lock(slide_ids: Collection[UUID]) -> None:
@@ -19,7 +30,8 @@ def lock(slide_ids: Collection[UUID]) -> None:
 def take_over(prediction_ids: Collection[int]) -> None:
     """Those that were read, by a version that is still active and as what they are, count now.
 
-    What people said is taken along. A rejection of a field does not hide what they saw in it.
+    What people said is taken along. A rejection of a field does not hide what they saw in it. The
+    caller counts their slides anew, in the same transaction.
     """
     if prediction_ids:
         _take_over(prediction_ids)
@@ -46,6 +58,19 @@ def hides_opinions() -> Q:
     """Of predictions: a field is rejected of whose cells people spoke. It never counts."""
     said = CellReview.objects.filter(cell__image=OuterRef("image"), is_standing=True)
     return Q(Exists(said), kind=Kind.FIELD, state=State.REJECTED)
+
+
+def is_closed() -> Q:
+    """Of current predictions: somebody closed a reading with what it says, so no other replaces it.
+
+    Whoever says nothing there has accepted it, and not what another version may say.
+    """
+    saw_it = SlideReading.objects.filter(
+        slide=OuterRef("slide"),
+        place__isnull=False,
+        closed_at__gte=Greatest(OuterRef("finished_at"), OuterRef("image__created_at")),
+    )
+    return Q(Exists(saw_it), slide__is_read_twice=True, state__in=READ_STATES)
 
 
 def _spoken_of(image_ids: Collection[UUID]) -> QuerySet[SmearImage]:

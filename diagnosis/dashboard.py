@@ -29,6 +29,9 @@ class Waiting:
     """The first ones, each with its Reason as `why`."""
     counts: list[tuple[Reason, int]]
     """By reason, the most urgent first; none is left out."""
+    others: int = 0
+    """Where nothing waits for this person: how many slides wait for somebody else."""
+    others_positive: int = 0
 
     @property
     def total(self) -> int:
@@ -131,14 +134,21 @@ def scope(laboratories: Iterable[Laboratory]) -> str:
 
 
 def wait(user: access.Visitor, laboratory: Laboratory | None) -> Waiting:
-    found = waiting.slides(user)
-    found = found.filter(laboratory=laboratory) if laboratory else found
-    by_reason = found.order_by().values_list("waits")  # type: ignore[misc]
-    numbers = dict(by_reason.annotate(n=Count("pk")))
+    within = {"laboratory": laboratory} if laboratory else {}
+    found = waiting.slides(user).filter(**within)
+    numbers = _by_reason(found)
+    if not numbers:
+        others = _by_reason(waiting.for_anybody(user).filter(**within))
+        return Waiting([], [], sum(others.values()), others.get(Reason.POSITIVE, 0))
     first = list(found[:FIRST])
     for slide in first:
         slide.why = Reason(slide.waits)  # type: ignore[attr-defined]
     return Waiting(first, [(reason, numbers.get(reason, 0)) for reason in Reason])
+
+
+def _by_reason(slides: QuerySet[Slide]) -> dict[int, int]:
+    by_reason = slides.order_by().values_list("waits")  # type: ignore[misc]
+    return dict(by_reason.annotate(n=Count("pk")))
 
 
 def charts(slides: QuerySet[Slide]) -> list[Chart]:

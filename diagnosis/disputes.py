@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from . import audit, current, opinions, verdict
+from . import audit, current, opinions, rollups, verdict
 from .models import (
     Action,
     Cell,
@@ -158,7 +158,7 @@ def _of_whole(readings: list[SlideReading]) -> list[Difference]:
 
 
 def _of_images(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
-    said = Review.objects.filter(_read_by_both(slide, "image"), is_standing=True)
+    said = Review.objects.filter(_seen_by_both(slide, readings), is_standing=True)
     said = said.select_related("image")
     rows = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
     decisions = dict(rows.values_list("image", "decision"))
@@ -174,7 +174,7 @@ def _of_images(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
 
 
 def _of_cells(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
-    cells = Cell.objects.filter(_current_cells(slide), _read_by_both(slide, "image"))
+    cells = Cell.objects.filter(_current_cells(slide), _seen_by_both(slide, readings))
     said = CellReview.objects.filter(cell__in=cells, is_standing=True)
     said = said.select_related("cell__image").defer("cell__activation")
     of_cell: dict[Cell, dict[Any, CellReview]] = defaultdict(dict)
@@ -187,9 +187,11 @@ def _of_cells(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
     ]
 
 
-def _read_by_both(slide: Slide, image: str) -> Q:
-    """Not the images that were added later."""
-    return Q(**{f"{image}__slide": slide, f"{image}__created_at__lte": slide.readings_closed_at})
+def _seen_by_both(slide: Slide, readings: list[SlideReading]) -> Q:
+    """Not the images that came, or could be read, only later."""
+    until = min(one.closed_at for one in readings if one.closed_at)
+    current = Prediction.objects.filter(slide=slide, is_current=True).annotate(came=rollups.CAME)
+    return Q(image__in=current.filter(came__lte=until).values("image"))
 
 
 def _current_cells(slide: Slide) -> Q:

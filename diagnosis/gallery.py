@@ -60,6 +60,9 @@ _SUSPICION = Case(
     output_field=IntegerField(),
 )
 
+SHOWN = (*STATUSES, "reviewed", "concluded", *verdict.OF_FIELDS)
+"""What a page shows of a tally."""
+
 
 def status(prediction: Prediction) -> str:
     """The one word a card carries: what the image counts as, or why it counts as nothing yet."""
@@ -144,6 +147,7 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
         "result": result,
         "here": here,
         "look_at": _look_at(result, slide, here),
+        "both_saw_until": slide.both_saw_until,
         "chips": [("", _("All"), tally.total), *_chips(tally)],
         "research_use": _(verdict.RESEARCH_USE),
         "trained_on": _(verdict.TRAINED_ON),
@@ -168,7 +172,7 @@ def _fingerprint(tally: verdict.Tally, every: str) -> str:
     """Two pages of a slide that show the same have the same one."""
     return "-".join(
         [
-            *(str(getattr(tally, name)) for name in (*STATUSES, "reviewed", *verdict.OF_FIELDS)),
+            *(str(getattr(tally, name)) for name in SHOWN),
             every,
         ]
     )

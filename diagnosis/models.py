@@ -199,7 +199,7 @@ class Slide(models.Model):
         default=False,
         db_default=False,
         editable=False,
-        help_text="A suspicious cell that nobody spoke of, come to it since it was signed.",
+        help_text="A suspicious cell nobody spoke of, come since it was signed or closed.",
     )
     signed_at = models.DateTimeField(
         null=True, editable=False, help_text="Its newest report; kept by `signing`."
@@ -295,6 +295,15 @@ class Slide(models.Model):
     def counts_opinions(self) -> bool:
         """Of two readings neither counts before both are closed: so nothing tells of them."""
         return not self.is_read_twice or self.readings_closed_at is not None
+
+    @property
+    def both_saw_until(self) -> datetime | None:
+        """When the first of two closed readings was closed: what came later, not both have seen."""
+        if not self.is_read_twice or self.readings_closed_at is None:
+            return None
+        closed = self.readings.exclude(place=None).aggregate(first=models.Min("closed_at"))
+        first: datetime | None = closed["first"]
+        return first
 
 
 class Kind(models.TextChoices):
@@ -572,6 +581,13 @@ class Prediction(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in PENDING_STATES
+
+    @property
+    def came_at(self) -> datetime:
+        """When it was read, or the image came to the slide: a picture that was read before,
+        elsewhere, kept the time of that reading."""
+        added = self.image.created_at
+        return max(self.finished_at or added, added)
 
 
 class Cell(models.Model):

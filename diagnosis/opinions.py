@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from . import rollups
 from .counting import REMOVED, Found, of_predictions
 from .models import (
     Cell,
@@ -18,6 +19,7 @@ from .models import (
     Decision,
     Kind,
     Opinion,
+    Prediction,
     Settlement,
     Slide,
     SmearImage,
@@ -54,11 +56,12 @@ class Hearing:
     counts: bool = True
     readers: tuple[int | None, ...] = ()
     """The two, once both readings are closed."""
-    closed_at: datetime | None = None
+    saw_until: datetime | None = None
+    """`Slide.both_saw_until`."""
     settled: Mapping[Item, str] = field(default_factory=dict)
 
     def of(self, item: Item, said: Mapping[int | None, str], decision: str, since: datetime) -> str:
-        """`said` by whom; `decision` is the machine's; `since` the image is on the slide."""
+        """`said` by whom; `decision` is the machine's, `since` then."""
         if not self.counts:
             return ""
         if item in self.settled:
@@ -66,8 +69,8 @@ class Hearing:
         return together(self.labels(said, decision, since))
 
     def labels(self, said: Mapping[int | None, str], decision: str, since: datetime) -> list[str]:
-        """Of images that came after the readings whoever speaks is heard."""
-        if not said or self.closed_at is None or since > self.closed_at:
+        """Of what not both have seen whoever speaks is heard."""
+        if not said or self.saw_until is None or since > self.saw_until:
             return list(said.values())
         return [said.get(reader) or accepted(decision) for reader in self.readers]
 
@@ -82,7 +85,7 @@ def hearing(slide: Slide) -> Hearing:
         for row in Settlement.objects.filter(slide=slide)
     }
     readers = tuple(slide.readings.exclude(place=None).values_list("reader", flat=True))
-    return Hearing(True, readers, slide.readings_closed_at, settled)
+    return Hearing(True, readers, slide.both_saw_until, settled)
 
 
 def settle(image: SmearImage, heard: Hearing | None = None) -> None:
@@ -95,7 +98,8 @@ def settle(image: SmearImage, heard: Hearing | None = None) -> None:
         standing = image.reviews.filter(is_standing=True)
         said: dict[int | None, str] = dict(standing.values_list("reviewer", "label"))
         decision = reading.decision if reading else ""
-        image.reviewed = heard.of((image.pk, None), said, decision, image.created_at)
+        since = reading.came_at if reading else image.created_at
+        image.reviewed = heard.of((image.pk, None), said, decision, since)
     image.save(update_fields=["reviewed"])
 
 
@@ -106,10 +110,23 @@ def settle_cells(cells: Iterable[Cell], slide: Slide, heard: Hearing | None = No
     said: dict[int, dict[int | None, str]] = {cell.pk: {} for cell in known}
     for cell, reviewer, label in standing.values_list("cell", "reviewer", "label"):
         said[cell][reviewer] = label
+    came = _came({cell.image_id for cell in known})
     for one in known:
-        since = one.image.created_at
+        since = came.get(one.image_id, one.image.created_at)
         one.reviewed = heard.of((None, one.pk), said[one.pk], one.decision, since)
     Cell.objects.bulk_update(known, ["reviewed"], batch_size=100)
+
+
+def is_late(image: SmearImage, until: datetime | None) -> bool:
+    """Its current reading came after what both readers of its slide saw."""
+    if until is None:
+        return False
+    return _came([image.pk]).get(image.pk, image.created_at) > until
+
+
+def _came(image_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    current = Prediction.objects.filter(image__in=image_ids, is_current=True)
+    return dict(current.values_list("image", rollups.CAME))
 
 
 def _of_field(found: Found) -> str:

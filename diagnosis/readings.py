@@ -2,8 +2,9 @@
 they began and closed it.
 
 A slide that is read twice has two places. Whoever first speaks of it takes one: a reviewer the
-second, others the first, as long as there is a choice. A closed reading stays as it is; where the
-two differ it is settled (`disputes`).
+second, others the first, as long as there is a choice. A closed reading stays as it is, and so does
+what the machine said of the images that its reader saw (`current.is_closed`); where the two differ
+it is settled (`disputes`).
 """
 
 from collections.abc import Collection
@@ -15,8 +16,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from . import audit, carrying, current, disputes
+from . import audit, carrying, current, disputes, opinions, rollups
 from .models import (
+    PENDING_STATES,
     Action,
     Cell,
     Conclusion,
@@ -56,7 +58,7 @@ def take_part(slide_id: UUID, user: User, image: SmearImage | None = None) -> Sl
     if not slide.is_read_twice:
         return None
     if slide.readings_closed_at:
-        if image and image.created_at > slide.readings_closed_at:
+        if image and opinions.is_late(image, slide.both_saw_until):
             return None
         raise NotNow(_(BOTH_CLOSED))
     mine = of(slide, user)
@@ -82,8 +84,7 @@ def hindrance(slide: Slide, known: Collection[SlideReading], user: User) -> str:
 
 def silence(slide: Slide, user: User, image: SmearImage | None = None) -> str:
     """Why this person cannot speak of the slide now, or of an image of it; empty where they can."""
-    closed = slide.readings_closed_at
-    if not slide.is_read_twice or (image and closed and image.created_at > closed):
+    if not slide.is_read_twice or (image and opinions.is_late(image, slide.both_saw_until)):
         return ""
     return hindrance(slide, list(slide.readings.all()), user)
 
@@ -125,6 +126,7 @@ def let_one_do(slide: Slide, by: User, reason: str) -> None:
     slide = Slide.objects.get(pk=slide.pk)
     if slide.counts_opinions:
         raise NotNow(_(READ))
+    _unite(slide)
     slide.is_read_twice = False
     slide.single_reading = f"{by.get_username()}: {reason.strip()}"
     slide.save(update_fields=["is_read_twice", "single_reading"])
@@ -149,11 +151,13 @@ def _new(slide: Slide, user: User, place: int | None) -> SlideReading:
 
 
 def _close(slide: Slide, reading: SlideReading) -> None:
-    if slide.pending:
+    if slide.predictions.filter(state__in=PENDING_STATES).exists():
         raise NotNow(_(BEING_READ))
     if reading.conclusion not in Conclusion.values:
         raise NotNow(_(NO_CONCLUSION))
-    reading.closed_at = timezone.now()
+    newest = slide.predictions.aggregate(newest=rollups.NEWEST)["newest"]
+    now = timezone.now()
+    reading.closed_at = max(now, newest or now)  # a worker's clock may be ahead
 
 
 def _both_closed(slide: Slide) -> bool:
@@ -162,11 +166,19 @@ def _both_closed(slide: Slide) -> bool:
 
 
 def _finish(slide: Slide) -> None:
-    first, second = slide.readings.exclude(place=None)
-    for image in slide.images.filter(cells__prediction=None, cells__isnull=False).distinct():
-        carrying.unite(_added_by(image, first), _added_by(image, second))
+    _unite(slide)
     slide.readings_closed_at = timezone.now()
     slide.save(update_fields=["readings_closed_at"])
+
+
+def _unite(slide: Slide) -> None:
+    """What both drew, while neither saw the other's."""
+    readers = list(slide.readings.exclude(place=None))
+    if len(readers) < len(Place):
+        return
+    first, second = readers
+    for image in slide.images.filter(cells__prediction=None, cells__isnull=False).distinct():
+        carrying.unite(_added_by(image, first), _added_by(image, second))
 
 
 def _added_by(image: SmearImage, reading: SlideReading) -> list[Cell]:

@@ -30,8 +30,9 @@ _PAIRS = dict(
 
 SUSPICIOUS = (Decision.PARASITIZED, Decision.UNCERTAIN)
 _ADDED = F("image__created_at")
-NEWEST = Max(Greatest(Coalesce("finished_at", _ADDED), _ADDED))
-"""A picture that was read before, elsewhere, kept the time of that reading."""
+CAME = Greatest(Coalesce("finished_at", _ADDED), _ADDED)
+"""As `Prediction.came_at`."""
+NEWEST = Max(CAME)
 
 
 class Group(NamedTuple):

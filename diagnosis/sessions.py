@@ -21,6 +21,8 @@ from .views.guard import wants_json
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 BEGUN, SEEN = "begun", "seen"
+BY_ITSELF = "X-By-Itself"
+"""Sent with what an open page asks now and then: nobody is at it for that."""
 NOTED_EVERY = 60
 """Seconds: a write for each request would be too much."""
 ASKED = gettext_noop("This site asks you for a second factor: turn it on to go on.")
@@ -42,7 +44,7 @@ class Expiry:
         if request.user.is_authenticated:
             if _is_over(request.session):
                 logout(request)
-            else:
+            elif BY_ITSELF not in request.headers:
                 _note(request.session)
         return self.get_response(request)
 

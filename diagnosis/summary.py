@@ -222,7 +222,8 @@ def _second_reading(slide: Slide) -> str:
     number = len(disputes.of_slide(slide))
     agreed = f"They differed in {number}, settled below" if number else "They agreed"
     if slide.disputed:
-        agreed = f"They differ in {number}, of which {slide.disputed} are not settled"
+        are = "is" if slide.disputed == 1 else "are"
+        agreed = f"They differ in {number}, of which {slide.disputed} {are} not settled"
     return f"Read by two people, each blind to the other. {agreed}."
 
 

@@ -303,9 +303,8 @@ def _take_over(
     """Whether anything changed."""
     now = {name: getattr(tally, name) for name in (*COUNTS, "is_critical")}
     now |= {name: charted.get(name, 0) for name in rollups.KEPT}
-    now["has_open"] = newest_open is not None and (
-        slide.signed_at is None or newest_open > slide.signed_at
-    )
+    looked_at = [at for at in (slide.signed_at, slide.both_saw_until) if at]
+    now["has_open"] = newest_open is not None and all(newest_open > at for at in looked_at)
     before = {name: getattr(slide, name) for name in KEPT}
     for name, value in now.items():
         setattr(slide, name, value)

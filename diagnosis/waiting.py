@@ -51,7 +51,7 @@ _SUSPECT = (
 _READABLE = _SUSPECT | Q(uninfected__gt=0)
 _SIGNED = Q(signed_at__isnull=False)
 _BEING_READ_TWICE = Q(is_read_twice=True, readings_closed_at=None)
-_OPEN = Q(has_open=True) & ~Q(is_read_twice=True, readings_closed_at__isnull=False, signed_at=None)
+_OPEN = Q(has_open=True)
 """What two readers closed, they have looked at, also where they said nothing."""
 _MAY_WAIT = Q(has_open=True) | Q(signed_at=None)
 """As the index `slide_waiting` has it."""
@@ -63,7 +63,19 @@ def slides(user: access.Visitor) -> QuerySet[Slide]:
     reviewing = list(access.reviewing(user).values_list("laboratory", flat=True))
     readings = _readings(user, reviewing)
     mine = Q(laboratory__in=reviewing) & ~Q(pk__in=readings.of_others)
-    begun = Q(pk__in=readings.begun)
+    critical_first = Case(When(_CRITICAL, Value(0)), default=Value(1))
+    waits = _reason(mine, Q(pk__in=readings.begun))
+    found = found.annotate(waits=waits).exclude(waits=None)
+    return found.order_by("waits", critical_first, "created_at", "pk")
+
+
+def for_anybody(user: access.Visitor) -> QuerySet[Slide]:
+    """The same, whoever of their laboratories it waits for; second readings as UNSIGNED."""
+    found = access.slides_for(user).filter(_MAY_WAIT)
+    return found.annotate(waits=_reason(Q(), Q(pk__in=[]))).exclude(waits=None)
+
+
+def _reason(mine: Q, begun: Q) -> Case:
     reasons = {
         Reason.POSITIVE: mine & _CRITICAL & _OPEN,
         Reason.SETTLE: mine & Q(is_read_twice=True, disputed__gt=0),
@@ -72,10 +84,7 @@ def slides(user: access.Visitor) -> QuerySet[Slide]:
         Reason.UNSIGNED: mine & _READABLE & ~_SIGNED & Q(pending=0),
         Reason.FAILED: ~_SIGNED & Q(failed__gt=0, pending=0),
     }
-    waits = Case(*(When(condition, Value(reason.value)) for reason, condition in reasons.items()))
-    critical_first = Case(When(_CRITICAL, Value(0)), default=Value(1))
-    found = found.annotate(waits=waits).exclude(waits=None)
-    return found.order_by("waits", critical_first, "created_at", "pk")
+    return Case(*(When(condition, Value(reason.value)) for reason, condition in reasons.items()))
 
 
 def following(user: access.Visitor, here: Slide | None = None) -> Slide | None:

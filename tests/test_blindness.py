@@ -198,3 +198,15 @@ def test_another_laboratorys_rule_does_not_matter(place):
     eve = laboratory_of("eve", "Mombasa").members.get()
     place.laboratory.memberships.create(user=eve, role=Role.TECHNICIAN)
     assert not blindness.hides(eve, place.slide)
+
+
+def test_the_number_of_a_drawn_cell_tells_nothing_of_what_the_other_drew():
+    place = Place()
+    ben = join(place.laboratory, "ben", Role.REVIEWER).user
+    other = read_field(place.slide, "uninfected").image
+    box = [200, 200, 30, 30]
+    alone = [cells.add(place.field, ben, box, "parasitized").number for _ in range(2)]
+    for _ in range(3):
+        cells.add(other, place.first, box, "parasitized")
+    beside = [cells.add(other, ben, box, "parasitized").number for _ in range(2)]
+    assert beside == alone

@@ -114,6 +114,22 @@ def test_a_note_that_is_written_while_the_answer_arrives_is_kept(open_slide):
     expect(page.locator(".cell .remark")).to_have_text("a platelet?")
 
 
+def test_a_note_before_an_answer_is_kept_and_goes_with_it(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    page.keyboard.press("c")
+    page.keyboard.type("a platelet?")
+    page.keyboard.press("Tab")
+    expect(page.locator("[data-say]")).to_contain_text("kept in this browser alone")
+    page.reload()
+    note = page.locator("#cells .cell").first.locator("[name=comment]")
+    expect(note).to_have_value("a platelet?")
+    page.keyboard.press("n")
+    press_and_wait(page, "3")
+    expect(page.locator(".cell .remark")).to_have_text("a platelet?")
+    assert page.evaluate("localStorage.length") == 0
+
+
 def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slide):
     page = open_slide()
     posted = []
@@ -135,6 +151,41 @@ def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slid
     page.reload()
     expect(page.locator(".cell .reviews")).to_have_count(2)
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_whoever_leaves_offline_is_told_on_every_page(open_slide):
+    page = open_slide()
+    code = page.title().split(" · ")[0]
+    page.route(REVIEWS, lambda route: route.abort("connectionreset"))
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    expect(page.locator("[data-unsent][role=status]")).to_be_visible()
+    expect(page.locator("[data-elsewhere]")).to_be_hidden()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.goto("/today/")
+    told = page.locator("[data-elsewhere]")
+    expect(told).to_contain_text("1 opinion is kept in this browser and not sent yet.")
+
+    asked = []
+    page.once("dialog", lambda dialog: asked.append(dialog.message) or dialog.dismiss())  # type: ignore[func-returns-value]
+    page.get_by_label("Your account").click()
+    page.get_by_role("button", name="Sign out").click()
+    assert asked
+    assert asked[0].startswith("1 opinion of yours is not sent yet.")
+    expect(page).to_have_url(re.compile("/today/$"))
+
+    cookies = page.context.cookies()
+    page.context.clear_cookies(name="sessionid")
+    page.goto("/accounts/login/")
+    expect(told).to_contain_text("Sign in, and open its page to send it.")
+    expect(told.get_by_role("link")).to_have_count(0)
+    page.context.add_cookies(cookies)
+    page.goto("/today/")
+    page.unroute(REVIEWS)
+    told.get_by_role("link", name=code).click()
+    expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
+    page.goto("/today/")
+    expect(told).to_be_hidden()
 
 
 def test_opinions_survive_a_reload_and_leaving_warns(open_slide):
@@ -174,6 +225,32 @@ def test_what_the_server_refuses_is_said_and_shown_as_it_was(open_slide):
     expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
 
 
+def test_what_waits_appears_on_an_open_page(open_page, ada, open_slide):  # noqa: F811
+    page = open_page(storage_state=ada)
+    page.clock.install()
+    other = open_slide()
+    page.goto("/today/")
+    waits, asked = page.locator("#waits + .why"), []
+    before = waits.inner_text()
+    page.on("request", lambda request: asked.append(request))
+    for _positive in range(2):
+        other.keyboard.press("n")
+        press_and_wait(other, "2")
+    expect(waits).to_have_text(before, use_inner_text=True)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.clock.fast_forward(200_000)
+    page.wait_for_timeout(500)
+    assert asked == []
+    page.evaluate("delete document.hidden")
+    page.clock.fast_forward(70_000)
+    expect(waits).not_to_have_text(before, use_inner_text=True)
+    assert sorted(request.url.split("?")[0].split("/", 3)[3] for request in asked) == [
+        "notifications/bell/",
+        "today/tray/",
+    ]
+    assert all(request.headers["x-by-itself"] == "yes" for request in asked)
+
+
 def test_a_conclusion_is_kept_when_it_is_chosen(open_slide):
     page = open_slide()
     page.context.set_offline(True)
@@ -184,6 +261,28 @@ def test_a_conclusion_is_kept_when_it_is_chosen(open_slide):
     expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
     page.reload()
     expect(page.locator("#reading")).to_contain_text("ada concludes: positive")
+
+
+def test_a_conclusion_is_shown_at_once_undone_and_cleared(open_slide):
+    page = open_slide()
+    said, positive = page.locator("#concluded"), page.get_by_role("radio", name="Positive")
+    page.keyboard.press("w")
+    page.keyboard.press("Space")
+    expect(said).to_contain_text("ada concludes: positive")
+    expect(page.locator("[data-say]")).to_have_text("Kept.")
+    expect(page.locator("#verdict")).to_contain_text("Concluded positive by a person.")
+    page.keyboard.press("z")
+    expect(said).to_contain_text("ada has not concluded yet")
+    expect(positive).not_to_be_checked()
+    expect(page.locator("#verdict")).not_to_contain_text("Concluded positive")
+    page.keyboard.press("y")
+    expect(said).to_contain_text("ada concludes: positive")
+    expect(positive).to_be_checked()
+    page.get_by_role("button", name="No conclusion").click()
+    expect(said).to_contain_text("ada has not concluded yet")
+    expect(page.get_by_role("button", name="No conclusion")).to_be_hidden()
+    page.reload()
+    expect(positive).not_to_be_checked()
 
 
 def test_a_large_image_is_reviewed_by_the_same_keys(open_slide):

@@ -406,6 +406,33 @@ def as_lab(colour: tuple[int, ...], vision: list[list[float]]) -> np.ndarray:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
+def test_a_note_before_an_answer_is_kept_and_goes_with_it(open_field, field_address):
+    page = open_field()
+    title = choose_first(page)
+    page.keyboard.press("c")
+    page.keyboard.type("a platelet?")
+    page.locator(".field-option").nth(2).click()
+    expect(page.locator("[data-say][role=alert]")).to_contain_text("kept in this browser alone")
+    expect(page.locator("[data-comment]")).to_have_value("")
+    show(page, field_address)
+    assert choose_first(page) == title
+    expect(page.locator("[data-comment]")).to_have_value("a platelet?")
+    answer = press_and_wait(page, "1")
+    assert "a platelet?" in [cell["comment"] for cell in answer["cells"]]
+    assert page.evaluate("localStorage.length") == 0
+    press_and_wait(page, "z")
+
+
+def test_a_note_on_a_drawn_cell_goes_with_it(open_field):
+    page = open_field()
+    page.keyboard.press("d")
+    page.locator("[data-comment]").fill("missed, at the rim")
+    page.keyboard.press("Escape")
+    answer = press_and_wait(page, "1")
+    assert "missed, at the rim" in [cell["comment"] for cell in answer["cells"]]
+    press_and_wait(page, "z")
+
+
 def test_a_note_on_a_cell_is_kept_with_the_opinion(open_field, field_address):
     page = open_field()
     title = choose_first(page)

@@ -1,8 +1,19 @@
 """Another reading of a field counts: what people said of its cells goes along."""
 
 import pytest
+from django.db import transaction
 
-from diagnosis import again, carrying, cells, counting, current, registry, reviews, tasks
+from diagnosis import (
+    again,
+    carrying,
+    cells,
+    counting,
+    current,
+    registry,
+    reviews,
+    tasks,
+    verdict,
+)
 from diagnosis.models import Cell, CellReview, Prediction, State
 from tests.databases import at_once, slow_down
 from tests.people import join, laboratory_of
@@ -39,6 +50,13 @@ def read_anew(reading, *words, **fields):
     current.take_over([new.pk])
     new.refresh_from_db()
     return new
+
+
+@transaction.atomic
+def take_over(new):
+    """As a worker that has read it."""
+    current.take_over([new.pk])
+    verdict.recount([new.slide_id])
 
 
 def say(reading, number, user, label):
@@ -170,7 +188,7 @@ def test_people_and_workers_on_one_slide_lock_nobody_out(real_database, monkeypa
         lambda: cells.add(reading.image, ada, [300, 300, 20, 20], "parasitized"),
         lambda: reviews.say(crop.image, ada, "parasitized"),
         lambda: again.read_as(crop.image, "field"),
-        lambda: current.take_over([new.pk]),
+        lambda: take_over(new),
     )
     refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert [type(error) for error in refused] in ([], [cells.NoSuchCell])  # it was read anew first

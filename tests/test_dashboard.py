@@ -6,8 +6,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from diagnosis import dashboard, pulse, reviews, signing, weeks
-from diagnosis.models import Role, Slide
+from diagnosis import dashboard, pulse, readings, reviews, signing, weeks
+from diagnosis.models import Event, Role, Slide
 from diagnosis.waiting import Reason
 from tests.people import join, laboratory_of, person, signed_in
 from tests.readings import active_model, failed, new_slide, read, waiting
@@ -50,6 +50,27 @@ def test_who_belongs_to_no_laboratory_is_told_where_to_go():
     text = page(person("ned")).text
     assert "You belong to no laboratory" in text
     assert reverse("laboratories") in text
+
+
+def test_who_has_nothing_to_do_is_told_what_waits_for_others(laboratory):
+    tom = join(laboratory, "tom", Role.TECHNICIAN).user
+    read(new_slide(laboratory), "parasitized")
+    read(new_slide(laboratory))
+    text = page(tom).text
+    assert "no suspicious cell is unseen" not in text
+    assert "Nothing waits for you. 2 slides wait for somebody else." in text
+    assert "On 1 slide parasites are suspected" in text
+
+
+def test_so_is_who_has_closed_their_reading_while_the_other_has_not(ada, laboratory):
+    laboratory.second_reading = True
+    laboratory.save()
+    slide = new_slide(laboratory)
+    read(slide, "parasitized")
+    readings.conclude(slide, ada, "positive", close=True)
+    text = page(ada).text
+    assert "no suspicious cell is unseen" not in text
+    assert "1 slide waits for somebody else." in text
 
 
 def test_what_waits_comes_first_each_with_its_reason(ada, laboratory):
@@ -135,9 +156,9 @@ def test_questions_do_not_grow_with_slides(ada, laboratory, django_assert_num_qu
     for more in (0, 9):
         grow(more)
         cache.clear()
-        with django_assert_num_queries(23):
+        with django_assert_num_queries(24):
             client.get(reverse("dashboard"))
-        with django_assert_num_queries(16):  # the charts of a moment ago
+        with django_assert_num_queries(17):  # the charts of a moment ago
             client.get(reverse("dashboard"))
 
 
@@ -311,3 +332,22 @@ class TestMachine:
     def test_times_are_said_as_people_say_them(self, seconds, words):
         moment = timezone.now() - timedelta(seconds=seconds)
         assert dashboard.ago(moment) == f"{words} ago"
+
+
+class TestAskedAnew:
+    def test_what_waits_is_there_without_the_charts(self, ada, laboratory):
+        read(new_slide(laboratory, "POS"), "parasitized")
+        text = signed_in(ada).get(reverse("tray")).text
+        assert ">POS<" in text
+        assert "The machine" in text
+        assert "Week by week" not in text
+
+    def test_it_costs_less_and_is_noted_as_nobody_looking(
+        self, ada, laboratory, django_assert_num_queries
+    ):
+        read(new_slide(laboratory), "parasitized")
+        client = signed_in(ada)
+        client.get(reverse("tray"))
+        with django_assert_num_queries(13):
+            client.get(reverse("tray"))
+        assert not Event.objects.filter(action="saw").exists()

@@ -351,3 +351,13 @@ class TestChoices:
         client = signed_in(ada)
         assert "no confirmed address" in client.get(CHOICES).text
         assert client.post(CHOICES, {"critical": "on"}).status_code == 400
+
+
+def test_the_bell_is_asked_and_answers_only_what_is_new(ada, django_assert_num_queries):
+    client = signed_in(ada)
+    address = reverse("bell")
+    client.get(address)
+    with django_assert_num_queries(3):
+        assert client.get(address, {"seen": 0}).status_code == 204
+    assert 'id="bell"' in client.get(address, {"seen": 4}).text
+    assert Client().get(address).status_code == 204

@@ -278,7 +278,7 @@ def test_the_summary_says_how_it_was_settled(slide, image, ada, ben, cleo):
     reviews.say(image, ada, "parasitized")
     reviews.say(image, ben, "uninfected")
     slide = close(slide, ada, ben)
-    assert "of which 1 are not settled" in summary.of_slide(slide)["second_reading"]
+    assert "of which 1 is not settled" in summary.of_slide(slide)["second_reading"]
     disputes.settle(slide, cleo, f"image-{image.pk}", "parasitized", "A ring.")
     said = summary.of_slide(again(slide))
     assert "They differed in 1, settled below." in said["second_reading"]
@@ -286,6 +286,20 @@ def test_the_summary_says_how_it_was_settled(slide, image, ada, ben, cleo):
         f"{image.name}: ada parasitized, ben uninfected. "
         "Settled as parasitized by a third person, cleo: A ring."
     )
+
+
+@pytest.mark.parametrize("closers", [[], ["ada"]])
+def test_a_cell_that_both_drew_is_one_cell_also_where_one_reading_is_enough(
+    slide, ada, ben, closers
+):
+    measured_model()
+    image = read_field(slide, "uninfected").image
+    one = cells.add(image, ada, [200, 200, 30, 30], "parasitized")
+    other = cells.add(image, ben, [203, 202, 30, 30], "parasitized")
+    close(slide, *[user for user in (ada, ben) if user.username in closers])
+    readings.let_one_do(slide, ada, "Nobody else is here.")
+    assert (again(one).reviewed, again(other).reviewed) == ("parasitized", "")
+    assert (again(slide).cells_counted, slide.cells_parasitized) == (2, 1)
 
 
 def test_an_administrator_lets_one_reading_do(slide, image, ada, ben):

@@ -55,6 +55,18 @@ def test_the_session_gets_another_key_at_sign_in(ada):
     assert is_in(client)
 
 
+def test_what_an_open_page_asks_by_itself_keeps_nobody_signed_in(ada, settings):
+    settings.SESSION_IDLE_MINUTES = 30
+    client = signed_in(ada)
+    assert is_in(client)
+    age(client, seen=HOUR / 2 - 60)
+    before = client.session["seen"]
+    client.get(reverse("tray"), headers={"X-By-Itself": "yes"})
+    assert client.session["seen"] == before
+    assert is_in(client)
+    assert client.session["seen"] > before
+
+
 def test_who_was_away_too_long_signs_in_again(ada, settings):
     settings.SESSION_IDLE_MINUTES = 30
     client = signed_in(ada)

@@ -387,3 +387,13 @@ def test_the_csv_is_named_after_the_slide(ada, slide):
     response = ada.get(url("slide_csv", slide))
     assert 'filename="KSM-1.csv"' in response["Content-Disposition"]
     assert "parasitized" in response.getvalue().decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "0 of 1 image read."), (2, "0 of 2 images read.")]
+)
+def test_how_many_are_read_is_said_in_their_number(ada, laboratory, number, words):
+    slide = new_slide(laboratory)
+    for _ in range(number):
+        waiting(slide)
+    assert words in ada.get(reverse("slide", args=[slide.pk])).text

@@ -67,11 +67,11 @@ def field_cells(request: Asked, pk: UUID) -> HttpResponse:
     if not access.may_review(request.user, image.slide):
         return _refused(_("Your role in this laboratory does not review cells."), 403)
     said = _said(request)
+    words = said.get("label", ""), said.get("comment", "")
     try:
         if "box" in said:
-            cells.add(image, request.user, said["box"], said.get("label", ""))
+            cells.add(image, request.user, said["box"], *words)
         else:
-            words = said.get("label", ""), said.get("comment", "")
             cells.say(image, request.user, said.get("cell"), *words)
     except (cells.NoSuchCell, readings.NotNow) as error:
         return _refused(str(error), 409)
@@ -91,7 +91,7 @@ def image_kind(request: Asked, pk: UUID) -> HttpResponse:
         return redirect("slide", image.slide_id)
     try:
         changed = again.read_as(image, kind)
-    except registry.NoModel as error:
+    except (registry.NoModel, again.Closed) as error:
         messages.error(request, str(error))
     else:
         messages.info(request, _read_as(kind, changed) % {"image": image.name})
@@ -198,6 +198,7 @@ def _row(image: SmearImage, cell: Cell, user: User) -> dict[str, Any]:
         "probability": cell.probability,
         "decision": cell.decision,
         "reasons": [phrases.shown(reason) for reason in cell.reasons],
+        "mine": mine is not None,
         "review": mine.label if mine else _of_others(standing),
         "comment": mine.comment if mine else "",
         "remarks": [_remark(one) for one in standing if one.comment and one != mine],

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -24,6 +24,17 @@ def notice_list(request: Asked) -> HttpResponse:
     page = Paginator(notices.of(request.user), PER_PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "unseen": notices.unseen(request.user)}
     return render(request, "diagnosis/notices.html", context)
+
+
+@require_safe
+def bell(request: HttpRequest) -> HttpResponse:
+    """Asked by every page now and then; whoever is signed out keeps what they have before them."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=204)
+    unseen = notices.unseen(request.user)
+    if request.GET.get("seen") == str(unseen):
+        return HttpResponse(status=204)
+    return render(request, "partials/bell.html", {"unseen": unseen})
 
 
 @require_POST

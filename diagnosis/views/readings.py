@@ -6,6 +6,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
@@ -31,7 +32,8 @@ def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
         messages.error(request, str(error))
     else:
         if wants_json(request) and not reading.closed_at:
-            return JsonResponse({"kept": reading.conclusion})
+            said = {"kept": reading.conclusion, "html": _concluded(request, slide)}
+            return JsonResponse(said)
         messages.success(request, _("Your reading is closed.") if reading.closed_at else _("Kept."))
     return JsonResponse({"kept": True}) if wants_json(request) else _back(slide)
 
@@ -84,6 +86,11 @@ def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
         "differences": disputes.of_slide(slide),
         "administers": slide.is_read_twice and access.administers(request.user, slide),
     }
+
+
+def _concluded(request: Asked, slide: Slide) -> str:
+    context = panel(request, slide, may_review=True)
+    return render_to_string("diagnosis/concluded.html", context, request)
 
 
 def _back(slide: Slide) -> HttpResponse:

@@ -7,8 +7,8 @@ import { gettext } from "./words.js";
 const SIDE = 260;
 
 export class Card {
-  constructor(element, { icons, photo }) {
-    Object.assign(this, { element, icons, photo, isHot: false });
+  constructor(element, { icons, photo, drafts }) {
+    Object.assign(this, { element, icons, photo, drafts, isHot: false });
     this.part = (name) => element.querySelector(`[data-${name}]`);
     this.buttons = [...element.querySelectorAll("button[data-say]")];
   }
@@ -22,7 +22,7 @@ export class Card {
     this.showPicture(cell);
     this.showAnswer(cell);
     this.showButtons(cell);
-    this.part("take-back").hidden = !cell.review;
+    this.part("take-back").hidden = !cell.mine;
     this.showNotes(cell);
   }
 
@@ -30,7 +30,7 @@ export class Card {
   showNotes(cell) {
     const input = this.part("comment");
     const isSame = input.dataset.of === `${cell.id}`;
-    if (!isSame || document.activeElement !== input) input.value = cell.comment ?? "";
+    if (!isSame || document.activeElement !== input) input.value = cell.comment || this.drafts.of(cell.id);
     input.dataset.of = cell.id;
     this.part("remarks").replaceChildren(...(cell.remarks ?? []).map(asItem));
   }

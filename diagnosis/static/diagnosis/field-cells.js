@@ -26,7 +26,7 @@ export function withUnsent(cells, unsent) {
 }
 
 function heard(cell, { label, comment = "" }) {
-  return { ...cell, review: label || null, comment, counts_as: countsAs(cell, label), unsent: true };
+  return { ...cell, review: label || null, mine: Boolean(label), comment, counts_as: countsAs(cell, label), unsent: true };
 }
 
 // As the server counts: cells at the edge stay out, whatever is said of them.
@@ -37,9 +37,9 @@ function countsAs(cell, label) {
   return cell.by === "person" ? "removed" : cell.decision;
 }
 
-function added({ key, box, label }) {
+function added({ key, box, label, comment }) {
   const cell = { id: key, box, edge: false, label: "", probability: null, decision: "", reasons: [] };
-  return heard({ ...cell, by: "person", heatmap: null, crop: null, remarks: [] }, { label });
+  return heard({ ...cell, by: "person", heatmap: null, crop: null, remarks: [] }, { label, comment });
 }
 
 function numbered(cell, index) {

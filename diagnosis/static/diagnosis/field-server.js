@@ -16,7 +16,7 @@ export class Server {
   async tell({ box, cell, label, comment, tried }) {
     const before = box && tried ? await this.ask() : null;
     if (before?.answer?.cells.some((other) => isSame(other, box))) return before;
-    const body = box ? { box, label } : { cell, label, comment };
+    const body = box ? { box, label, comment } : { cell, label, comment };
     const headers = { "Content-Type": "application/json", "X-CSRFToken": token(this.page) };
     return this.ask({ method: "POST", body: JSON.stringify(body), headers });
   }

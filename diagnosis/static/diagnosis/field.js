@@ -4,6 +4,7 @@
 // page is drawn from the two together, so a refusal rolls back by itself.
 
 import { Deeds } from "./deeds.js";
+import { Drafts } from "./drafts.js";
 import { Boxes } from "./field-boxes.js";
 import { Card } from "./field-card.js";
 import { countGroups, isShown, medianSide, needsPerson, shown, withUnsent, word } from "./field-cells.js";
@@ -36,7 +37,8 @@ const view = new View(part("view"), { url: photo, ...size, calm, label: gettext(
 const boxes = new Boxes(view);
 const draft = new Draft(view, boxes, showDraft);
 const strip = new Strip(part("strip"), icons, (id) => select(id));
-const card = new Card(part("card"), { icons, photo: strip.photo });
+const drafts = new Drafts(`notes:${who}:${address}`);
+const card = new Card(part("card"), { icons, photo: strip.photo, drafts });
 const server = new Server({ address, who, page });
 const outbox = new Outbox({ store: `unsent:${who}:${address}`, post: (item) => server.tell(item), about: ({ cell }) => cell, told });
 const deeds = new Deeds((deed, word) => (deed.box && word.label && !find(deed.id) ? addBox(deed, word) : tell(deed.id, word)));
@@ -58,6 +60,7 @@ async function ask() {
 function told({ answer, refusal, item }) {
   if (answer) hear(answer, item);
   if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
+  if (refusal && item?.comment) drafts.keep(item.cell, item.comment);
   show();
   if (wanted && find(wanted)) {
     select(wanted);
@@ -130,7 +133,12 @@ let lastSaid = "";
 function announce(counts) {
   if (!heard.image.state || outbox.items.length) return;
   const { counted, parasitized, uncertain } = counts;
-  const sentence = gettext("%(counted)s cells counted, %(parasitized)s parasitized, %(uncertain)s uncertain.", { counted, parasitized, uncertain });
+  const sentence = ngettext(
+    "%(number)s cell counted, %(parasitized)s parasitized, %(uncertain)s uncertain.",
+    "%(number)s cells counted, %(parasitized)s parasitized, %(uncertain)s uncertain.",
+    counted,
+    { parasitized, uncertain },
+  );
   const text = `${sentence} ${part("headline").textContent}`;
   if (text !== lastSaid) part("live").textContent = lastSaid = text;
 }
@@ -191,16 +199,18 @@ function stepToNeed(by) {
 
 function opine(label) {
   if (!canReview) return;
-  if (draft.isOn) return label !== "no-cell" && addCell(label);
   const comment = label ? part("comment").value.trim() : "";
+  if (draft.isOn) return label !== "no-cell" && addCell({ label, comment });
   const cell = find(selected);
   if (cell) opineOf(cell, { label, comment });
 }
 
 function opineOf(cell, word) {
-  const before = { label: cell.review ?? "", comment: cell.comment ?? "" };
+  const before = cell.mine ? { label: cell.review, comment: cell.comment } : { label: "", comment: "" };
   if (before.label === word.label && before.comment === word.comment) return;
-  if (tell(cell.id, word)) deeds.add({ id: cell.id, before, after: word });
+  const isTold = tell(cell.id, word);
+  if (isTold) deeds.add({ id: cell.id, before, after: word });
+  if (word.label) drafts.keep(cell.id, isTold ? "" : word.comment);
   show();
 }
 
@@ -213,10 +223,10 @@ function tell(id, word) {
 }
 
 // A cell that was drawn and not sent yet can still be changed or dropped.
-function change(key, { label }) {
+function change(key, { label, comment }) {
   const item = outbox.items.find((other) => other.key === key);
   if (!item || item.sending) return false;
-  if (label && label !== "no-cell") item.label = label;
+  if (label && label !== "no-cell") Object.assign(item, { label, comment });
   else outbox.drop((other) => other === item);
   outbox.keep();
   show();
@@ -233,8 +243,20 @@ function note() {
 }
 
 function keepNote() {
-  const cell = cells.find(({ id }) => `${id}` === part("comment").dataset.of);
-  if (cell?.review) opineOf(cell, { label: cell.review, comment: part("comment").value.trim() });
+  const cell = noted();
+  const comment = part("comment").value.trim();
+  if (cell?.mine) return opineOf(cell, { label: cell.review, comment });
+  if (cell && comment) say(gettext("The note is kept in this browser alone, until you say what the cell is."));
+}
+
+function keepDraft() {
+  const cell = noted();
+  if (cell && !cell.mine) drafts.keep(cell.id, part("comment").value.trim());
+}
+
+// The cell whose note is in the input: it may be left already.
+function noted() {
+  return cells.find(({ id }) => `${id}` === part("comment").dataset.of);
 }
 
 function undo(how) {
@@ -243,8 +265,8 @@ function undo(how) {
   show();
 }
 
-function addCell(label) {
-  const deed = { box: draft.box, before: { label: "" }, after: { label } };
+function addCell(word) {
+  const deed = { box: draft.box, before: { label: "" }, after: word };
   draft.stop();
   addBox(deed, deed.after);
   deeds.add(deed);
@@ -252,8 +274,8 @@ function addCell(label) {
   select(deed.id);
 }
 
-function addBox(deed, { label }) {
-  outbox.add({ box: deed.box, label });
+function addBox(deed, { label, comment }) {
+  outbox.add({ box: deed.box, label, comment });
   deed.id = outbox.items.findLast((item) => item.box)?.key;
 }
 
@@ -337,6 +359,7 @@ function arrow({ key, target, shiftKey }) {
   return null;
 }
 
+part("comment").addEventListener("input", keepDraft);
 part("comment").addEventListener("change", keepNote);
 part("comment").addEventListener("keydown", ({ key, target }) => key === "Escape" && target.blur());
 

@@ -17,7 +17,7 @@ export class Outbox {
   // of the same replaces it; `told` hears of every change.
   constructor({ store, post, about, told }) {
     Object.assign(this, { store, post, about, told });
-    this.items = kept(store);
+    this.items = keptOf(store);
     this.over = new Set(); // keys of what is not to be sent again, whatever another tab stored
     this.trouble = "";
     this.tries = 0;
@@ -29,7 +29,7 @@ export class Outbox {
   add(item) {
     const of = this.about(item);
     this.drop((other) => of && this.about(other) === of && !other.sending);
-    this.items.push({ ...item, key: newKey() });
+    this.items.push({ ...item, key: newKey(), at: location.pathname, title: document.title.split(" · ").slice(0, -1).join(" · ") });
     this.keep();
     this.told({});
     this.send();
@@ -44,7 +44,7 @@ export class Outbox {
   keep() {
     const own = this.items.map(({ sending, ...item }) => item);
     const keys = new Set([...this.over, ...own.map((item) => item.key)]);
-    const all = [...kept(this.store).filter((item) => !keys.has(item.key)), ...own];
+    const all = [...keptOf(this.store).filter((item) => !keys.has(item.key)), ...own];
     try {
       if (all.length) localStorage.setItem(this.store, JSON.stringify(all));
       else localStorage.removeItem(this.store);
@@ -126,7 +126,8 @@ function newKey() {
   return `new-${Date.now()}-${Math.random().toString(36).slice(2, 8)}`;
 }
 
-function kept(store) {
+// What is stored under that name.
+export function keptOf(store) {
   try {
     const items = parsed(localStorage.getItem(store));
     return Array.isArray(items) ? items : [];

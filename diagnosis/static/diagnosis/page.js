@@ -1,4 +1,7 @@
-// On every page: light or dark, menus that close, a word when the connection is lost.
+// On every page: light or dark, menus that close, a word when the connection is lost, and one of
+// opinions that wait for another page.
+
+import "./elsewhere.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
@@ -38,5 +41,19 @@ document.addEventListener("keydown", (event) => {
 
 // A page that fills in by itself says when it cannot; the next answer takes the word back.
 const lineDown = document.querySelector("[data-line-down]");
-document.addEventListener("htmx:error", () => (lineDown.hidden = false));
+document.addEventListener("htmx:error", ({ target }) => target.closest?.("[data-calm]") || (lineDown.hidden = false));
 document.addEventListener("htmx:before:response", () => (lineDown.hidden = true));
+
+// What changes without this page, the bell and what waits, is looked at anew, while somebody may be
+// looking at it.
+const CALM = 60_000; // ms
+let looked = Date.now();
+
+function look() {
+  if (document.hidden || Date.now() - looked < CALM) return;
+  looked = Date.now();
+  document.body.dispatchEvent(new Event("look"));
+}
+
+setInterval(look, CALM / 10);
+document.addEventListener("visibilitychange", look);

@@ -2,8 +2,9 @@
 // arrived. Without this module its forms post one by one.
 
 import { Deeds } from "./deeds.js";
+import { Drafts } from "./drafts.js";
 import { listen } from "./keys.js";
-import { ask, Outbox, token } from "./outbox.js";
+import { ask, Outbox, parsed, token } from "./outbox.js";
 import { gettext } from "./words.js";
 
 const results = document.getElementById("results");
@@ -20,7 +21,8 @@ const outbox = new Outbox({
   about: ({ image, fields }) => image ?? (fields && "whole"),
   told,
 });
-const deeds = new Deeds(({ image }, word) => tell(image, word));
+const drafts = new Drafts(`notes:${who}:${slide}`);
+const deeds = new Deeds(({ image }, word) => (image ? tell(image, word) : write(word)));
 let chosen = null; // the id of the card that keys are about
 
 // Saying
@@ -35,10 +37,20 @@ function post({ image, fields, label, comment, seen }) {
 
 function told({ answer, refusal, item }) {
   if (answer && item.image) take(answer, item);
+  else if (answer && !item.fields.close) takeConclusion(parsed(answer), item.fields);
   if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
   if (item?.fields && (item.fields.close || refusal)) return leave();
+  if (refusal && item.comment) drafts.keep(item.image, item.comment);
   if (refusal) unmark(item.image);
   show();
+}
+
+// What is said of the whole slide stands in its list, in the verdict and in the report.
+function takeConclusion({ html }, { conclusion, comment }) {
+  Object.assign(reading.dataset, { conclusion, comment });
+  document.getElementById("concluded").outerHTML = html;
+  say(gettext("Kept."));
+  document.body.dispatchEvent(new Event("refresh"));
 }
 
 // Nothing waits any more, so the page may be loaded anew.
@@ -83,6 +95,7 @@ function opine(image, word) {
   if (before.label === word.label && before.comment === word.comment) return;
   say("");
   deeds.add({ image, before, after: word });
+  if (word.label) drafts.keep(image, "");
   tell(image, word);
 }
 
@@ -106,8 +119,17 @@ function show() {
       form.dataset.unsent = "";
     }
   }
+  for (const [image, text] of Object.entries(drafts.all())) for (const form of copies(image)) showDraft(form, text);
   bar.hidden = !outbox.words;
   bar.querySelector("[data-unsent-text]").textContent = outbox.words;
+}
+
+// What was written before there is an answer, unless it is being written just now.
+function showDraft(form, text) {
+  const input = form.elements.comment;
+  if (input === document.activeElement || form.dataset.label) return;
+  input.value = text;
+  form.querySelector(".note").open = true;
 }
 
 function unmark(image) {
@@ -132,19 +154,60 @@ document.addEventListener("submit", (event) => {
     if (event.submitter?.value) opine(image, { label: event.submitter.value, comment: form.elements.comment.value.trim() });
   } else if (form === reading) {
     event.preventDefault();
-    conclude(event.submitter?.name === "close");
+    if (event.submitter?.name === "conclusion") clear();
+    else conclude(event.submitter?.name === "close");
   }
 });
 
 document.addEventListener("change", ({ target }) => {
   const image = target.name === "comment" && target.form.dataset.opinion;
-  if (image && standing(image).label) opine(image, { ...standing(image), comment: target.value.trim() });
+  if (image) keepNote(image, target.value.trim());
   else if (target.form === reading) conclude(false);
 });
 
+document.addEventListener("input", ({ target }) => {
+  const image = target.name === "comment" && target.form.dataset.opinion;
+  if (image && !standing(image).label) drafts.keep(image, target.value.trim());
+});
+
+function keepNote(image, comment) {
+  if (standing(image).label) opine(image, { ...standing(image), comment });
+  else if (comment) say(gettext("The note is kept in this browser alone, until you say what the image shows."));
+}
+
 function conclude(close) {
-  const { conclusion, comment } = Object.fromEntries(new FormData(reading));
-  outbox.add({ fields: { conclusion: conclusion ?? "", comment, ...(close ? { close: "yes" } : {}) } });
+  const { conclusion = "", comment } = Object.fromEntries(new FormData(reading));
+  const before = concluded();
+  const after = { conclusion, comment: comment.trim() };
+  const isNew = before.conclusion !== after.conclusion || before.comment !== after.comment;
+  if (isNew) deeds.add({ before, after });
+  if (isNew || close) tellWhole({ ...after, ...(close ? { close: "yes" } : {}) });
+}
+
+// What this person says of the whole slide, with what the server has not heard yet.
+function concluded() {
+  const { conclusion, comment } = outbox.items.findLast((item) => item.fields)?.fields ?? reading.dataset;
+  return { conclusion, comment };
+}
+
+function tellWhole(fields) {
+  reading.querySelector("[data-no-conclusion]").hidden = !fields.conclusion;
+  outbox.add({ fields });
+}
+
+function clear() {
+  for (const choice of reading.querySelectorAll("[type=radio]")) choice.checked = false;
+  conclude(false);
+}
+
+function write(word) {
+  fill(word);
+  tellWhole(word);
+}
+
+function fill(word) {
+  for (const choice of reading.querySelectorAll("[type=radio]")) choice.checked = choice.value === word.conclusion;
+  reading.elements.comment.value = word.comment;
 }
 
 // Choosing
@@ -206,7 +269,8 @@ function note() {
 function undo(how) {
   const deed = deeds[how]();
   if (!deed) return say(how === "undo" ? gettext("There is nothing to undo.") : gettext("There is nothing to do again."));
-  choose(card(deed.image));
+  if (deed.image) choose(card(deed.image));
+  else toReading();
 }
 
 const go = (selector) => () => document.querySelector(selector)?.click();
@@ -242,5 +306,6 @@ listen(
 results.addEventListener("focusin", ({ target }) => (chosen = target.closest(".cell")?.id ?? chosen));
 bar.querySelector("[data-again]").addEventListener("click", () => outbox.send());
 document.addEventListener("htmx:after:swap", show);
+if (reading) fill(concluded());
 show();
 outbox.send();

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     """Apart from the one before, whose lock on the table would last as long."""
 
     dependencies = [
-        ("diagnosis", "0013_keeping_stored_bytes"),
+        ("diagnosis", "0013_stored_bytes"),
     ]
 
     operations = [
