@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from ml.parasitaemia import NEGATIVE, POSITIVE
 
-from .models import Decision, Kind, Report
+from .models import Conclusion, Decision, Kind, Report
 
 Resource = dict[str, Any]
 
@@ -218,14 +218,21 @@ class _Slide:
 
 def _presence_of(content: dict[str, Any]) -> tuple[str, str, str] | None:
     """None where nothing can be said: chosen cells without a suspicious one are not negative."""
-    crops = content["crops"] or {}
-    if content["finding"] == POSITIVE or _has_seen_parasite(content):
+    crops, finding, concluded = content["crops"] or {}, content["finding"], _concluded(content)
+    if concluded == Conclusion.POSITIVE or _has_seen_parasite(content):
         return DETECTED
-    if content["finding"] == NEGATIVE and not content["is_critical"]:
+    if finding == POSITIVE and not concluded:
+        return DETECTED
+    if (concluded or finding) == NEGATIVE and finding and not content["is_critical"]:
         return NOT_DETECTED
-    if content["finding"] or crops.get("parasitized") or crops.get("uncertain"):
+    if concluded == Conclusion.CANNOT_TELL or finding:
         return INCONCLUSIVE
-    return None
+    return INCONCLUSIVE if crops.get("parasitized") or crops.get("uncertain") else None
+
+
+def _concluded(content: dict[str, Any]) -> str:
+    """What a person concluded of the whole slide, a `Conclusion`; a summary says it in words."""
+    return str(content.get("conclusion", "")).lower().replace(" ", "-")
 
 
 def _has_seen_parasite(content: dict[str, Any]) -> bool:

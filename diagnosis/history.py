@@ -6,11 +6,11 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from .models import Finding, Slide, SmearImage
+from .models import Conclusion, Finding, Slide, SmearImage
 
 RESULTS = {
-    "positive": gettext_lazy("Positive in fields"),
-    "negative": gettext_lazy("Negative in fields"),
+    "positive": gettext_lazy("Positive"),
+    "negative": gettext_lazy("Negative"),
     "parasitized": gettext_lazy("Parasitized cells"),
     "uncertain": gettext_lazy("Uncertain cells"),
     "uninfected": gettext_lazy("Only uninfected cells"),
@@ -29,8 +29,9 @@ _SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(finding=Finding.UNCERTA
 _UNFINISHED = Q(pending__gt=0) | Q(failed__gt=0)
 _READ = _SUSPECT | Q(uninfected__gt=0) | Q(rejected__gt=0)
 _CAME_OUT = {
-    "positive": Q(finding=Finding.POSITIVE),
-    "negative": Q(finding=Finding.NEGATIVE),
+    "positive": Q(finding=Finding.POSITIVE) | Q(concluded=Conclusion.POSITIVE),
+    "negative": Q(is_critical=False)
+    & (Q(finding=Finding.NEGATIVE) | Q(concluded=Conclusion.NEGATIVE)),
     "parasitized": Q(parasitized__gt=0),
     "uncertain": Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN),
     "uninfected": Q(uninfected__gt=0) & ~_SUSPECT,

@@ -53,6 +53,7 @@ def of_slide(slide: Slide) -> dict[str, Any]:
     readings = _readings(slide)
     tally = verdict.tally(slide)
     result = finding.of_slide(slide) if tally.fields else None
+    judged = list(slide.readings.all()) if slide.counts_opinions else []
     return {
         "format": FORMAT,
         "slide": str(slide.pk),
@@ -65,7 +66,7 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "status": tally.status,
         "is_critical": tally.is_critical,
         "finding": result.verdict if result else "",
-        "headline": result.headline if result else tally.sentence.removesuffix("."),
+        "headline": _headline(tally, result),
         "advice": tally.advice,
         "lines": _lines(tally, result),
         "parasitaemia": _parasitaemia(result),
@@ -73,10 +74,10 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "crops": _crops(readings),
         "images": _images(readings),
         "pictures": pictures.chosen(slide, readings),
-        "reviewers": _reviewers(slide) if slide.counts_opinions else [],
+        "reviewers": _reviewers(slide, judged) if slide.counts_opinions else [],
         "cell_notes": _cell_notes(slide) if slide.counts_opinions else [],
         "conclusion": slide.get_concluded_display(),
-        "readings": _readings_of(slide) if slide.counts_opinions else [],
+        "readings": _readings_of(slide, judged) if slide.counts_opinions else [],
         "second_reading": _second_reading(slide),
         "models": _models(readings),
         "finders": sorted({row.finder for row in readings if row.finder}),
@@ -94,6 +95,12 @@ def _readings(slide: Slide) -> list[Prediction]:
 def _times(readings: Iterable[Prediction]) -> list[str]:
     """When they were finished."""
     return [row.finished_at.isoformat() for row in readings if row.finished_at]
+
+
+def _headline(tally: verdict.Tally, result: finding.Result | None) -> str:
+    """What a person concludes comes first."""
+    counted = result.headline if result else tally.counted.removesuffix(".")
+    return " ".join(filter(None, (tally.conclusion, counted)))
 
 
 def _lines(tally: verdict.Tally, result: finding.Result | None) -> list[str]:
@@ -154,14 +161,14 @@ def _outcome(row: Prediction) -> str:
     return verdict.outcome(row.state, row.decision, row.image.reviewed)
 
 
-def _reviewers(slide: Slide) -> list[str]:
-    """Whose opinions stand, of what is counted now."""
+def _reviewers(slide: Slide, judged: list[SlideReading]) -> list[str]:
+    """Whose opinions stand, of what is counted now, and who judged the whole slide."""
     names = {
         name or FORMER_MEMBER
         for said in _standing(slide)
         for name in said.values_list("reviewer__username", flat=True)
     }
-    return sorted(names)
+    return sorted(names | {one.who for one in judged if one.closed_at or one.conclusion})
 
 
 def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[CellReview]]:
@@ -190,9 +197,9 @@ def _name_of(cell: Cell) -> str:
     return str(cell) if cell.prediction_id else f"{cell.image}, added cell {cell.number}"
 
 
-def _readings_of(slide: Slide) -> list[str]:
+def _readings_of(slide: Slide, judged: list[SlideReading]) -> list[str]:
     """What people concluded of the whole slide, and how what differed was settled."""
-    said = [_reading(one) for one in slide.readings.exclude(conclusion="")]
+    said = [_reading(one) for one in judged if one.conclusion]
     return [*said, *(_settled(one) for one in disputes.of_slide(slide) if one.settlement)]
 
 

@@ -114,7 +114,16 @@ class Tally:
 
     @property
     def result(self) -> str:
-        """`parasitized`, `uncertain`, `uninfected` (which is not "negative") or `none`."""
+        """`parasitized`, `uncertain`, `uninfected` (which is not "negative") or `none`.
+
+        What a person concludes stands over what was counted; but "negative" silences no cell that
+        counts as parasitized.
+        """
+        if self.concluded == Conclusion.POSITIVE:
+            return str(Decision.PARASITIZED)
+        if self.concluded and self.is_readable and not self.is_critical:
+            is_negative = self.concluded == Conclusion.NEGATIVE
+            return str(Decision.UNINFECTED if is_negative else Decision.UNCERTAIN)
         if self.fields and not self.is_critical:
             return str(Decision.UNINFECTED if self.is_negative else Decision.UNCERTAIN)
         names = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
@@ -141,6 +150,16 @@ class Tally:
 
     @property
     def sentence(self) -> str:
+        return " ".join(filter(None, (self.conclusion, self.counted)))
+
+    @property
+    def conclusion(self) -> str:
+        """What people conclude of the whole slide; empty where nobody did."""
+        return _(CONCLUDED[self.concluded]) if self.concluded else ""
+
+    @property
+    def counted(self) -> str:
+        """What the images say."""
         if not self.total:
             return _("No images yet.")
         if self.fields:
@@ -204,8 +223,6 @@ class Tally:
     def remarks(self) -> list[str]:
         """What the sentence leaves out."""
         remarks = self._remarks_on_images
-        if self.concluded:
-            remarks.insert(0, _(CONCLUDED[self.concluded]))
         if self.fields and self.cells:
             sentence = ngettext(
                 "%(count)d chosen cell shown beside, not counted.",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
-from diagnosis import cells, fhir, finding, reviews, signing, summary, verdict
+from diagnosis import cells, fhir, finding, readings, reviews, signing, summary, verdict
 from tests.people import laboratory_of
 from tests.readings import (
     another_model,
@@ -219,6 +219,50 @@ def test_the_report_leads_to_all_results_to_the_slide_and_to_the_laboratory(slid
     assert specimen["processing"] == [{"description": "Giemsa stain"}]
     assert laboratory["name"] == "Kisumu"
     assert resources(bundle, "Patient") == []
+
+
+SAID = {
+    "positive": "Concluded positive by a person.",
+    "negative": "Concluded negative by a person.",
+    "cannot-tell": "People cannot tell, or disagree, what the whole slide is.",
+}
+
+
+@pytest.mark.parametrize(
+    ("decisions", "concluded", "value"),
+    [
+        (["uninfected"] * 600, "positive", "Detected"),
+        (["uninfected"] * 100, "positive", "Detected"),
+        (["uninfected"] * 600, "negative", "Not detected"),
+        (["uninfected"] * 100, "negative", "Not detected"),
+        (["uninfected"] * 600, "cannot-tell", "Inconclusive"),
+        (["parasitized"] * 30 + ["uninfected"] * 570, "positive", "Detected"),
+        (["parasitized"] * 30 + ["uninfected"] * 570, "negative", "Inconclusive"),
+    ],
+)
+def test_what_a_person_concludes_of_the_slide_is_coded(slide, decisions, concluded, value):
+    """But whoever says "negative" beside cells that count as parasitized has not said enough."""
+    read_field(slide, *decisions)
+    readings.conclude(slide, slide.laboratory.members.get(), concluded)
+    bundle = bundle_of(slide)
+    assert presence(bundle)[0] == value
+    (report,) = resources(bundle, "DiagnosticReport")
+    assert report["conclusion"].startswith(SAID[concluded])
+
+
+@pytest.mark.parametrize(
+    ("concluded", "value"),
+    [("positive", "Detected"), ("negative", None), ("cannot-tell", "Inconclusive")],
+)
+def test_of_a_slide_of_chosen_cells_too_but_never_as_negative(slide, concluded, value):
+    read(slide, "uninfected")
+    readings.conclude(slide, slide.laboratory.members.get(), concluded)
+    bundle = bundle_of(slide)
+    (observation,) = coded(bundle, "51587-4")
+    found = observation.get("valueCodeableConcept", {"coding": [{"display": None}]})
+    assert found["coding"][0]["display"] == value
+    (report,) = resources(bundle, "DiagnosticReport")
+    assert report["conclusion"].startswith(SAID[concluded])
 
 
 def test_the_wording_is_in_the_conclusion_and_beside_every_value(slide):

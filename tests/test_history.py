@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from diagnosis import history, reviews, verdict
+from diagnosis import history, readings, reviews, verdict
 from diagnosis.models import Slide
 from ml.background import Background, Share
 from tests.people import laboratory_of
@@ -153,3 +153,16 @@ def test_days_without_a_neighbour_narrow_nothing(laboratory):
     slide = new_slide(laboratory)
     found = history.search(Slide.objects.all(), since=date.min, until=date.max)
     assert list(found) == [slide]
+
+
+def test_a_persons_conclusion_is_found_as_the_result(laboratory):
+    ada = laboratory.members.get()
+    for concluded in ("positive", "negative", "cannot-tell"):
+        slide = new_slide(laboratory, f"crop {concluded}")
+        read(slide, "uninfected")
+        readings.conclude(slide, ada, concluded)
+    doubted = new_slide(laboratory, "doubted")
+    read(doubted, "parasitized")
+    readings.conclude(doubted, ada, "negative")
+    assert codes(result="positive") == ["crop positive"]
+    assert codes(result="negative") == ["crop negative"]

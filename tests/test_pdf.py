@@ -8,7 +8,7 @@ import pytest
 from django.utils import translation
 from pypdf import PdfReader
 
-from diagnosis import cells, pdf, pdf_pictures, pictures, signing, summary, verdict
+from diagnosis import cells, pdf, pdf_pictures, pictures, readings, signing, summary, verdict
 from diagnosis.models import Cell, Report
 from diagnosis.sheet import Sheet
 from tests.people import laboratory_of
@@ -108,6 +108,16 @@ def test_without_a_measured_background_no_parasitaemia_is_given(laboratory):
     page = text(made(slide))
     assert "Parasitaemia Not given" in page
     assert "have not been measured" in page
+
+
+def test_what_a_person_concludes_of_the_slide_stands_first(slide):
+    read_field(slide, *["uninfected"] * 600)
+    readings.conclude(slide, slide.laboratory.members.get(), "positive", "Rings in the thick film.")
+    words = text(made(slide))
+    assert "Concluded positive by a person. Negative in 600 red cells" in words
+    assert verdict.ALARM in words
+    assert "Reviewed by ada" in words
+    assert "ada: positive. Rings in the thick film." in words
 
 
 def test_before_it_is_signed_it_is_preliminary(slide):

@@ -363,7 +363,7 @@ class TestWithoutSecondReading:
         readings.conclude(slide, ada, "negative")
         tally = verdict.tally(again(slide))
         assert tally.is_critical
-        assert "Concluded negative by a person." in tally.remarks
+        assert "Concluded negative by a person." in tally.sentence
 
     def test_a_change_of_it_is_told_of_a_signed_slide(self, slide, image, ada):
         report = signing.sign(slide, ada)

@@ -55,6 +55,26 @@ def test_uninfected_cells_alone_are_never_a_negative_result(counts):
     assert "negative" not in tally.sentence
 
 
+@pytest.mark.parametrize(
+    ("counts", "concluded", "result"),
+    [
+        ({"uninfected": 3}, "positive", "parasitized"),
+        ({"uninfected": 3}, "cannot-tell", "uncertain"),
+        ({"uncertain": 3}, "negative", "uninfected"),
+        ({"parasitized": 1, "uninfected": 3}, "negative", "parasitized"),
+        ({"uninfected": 1, "fields": 1, "finding": "negative"}, "positive", "parasitized"),
+        ({"uncertain": 1, "fields": 1, "finding": "uncertain"}, "negative", "uninfected"),
+        ({}, "negative", "none"),
+        ({}, "positive", "parasitized"),
+    ],
+)
+def test_what_a_person_concludes_stands_over_what_was_counted(counts, concluded, result):
+    tally = tally_of(**counts, concluded=concluded)
+    assert tally.result == result
+    assert tally.is_critical == (result == "parasitized")
+    assert tally.sentence.startswith(str(verdict.CONCLUDED[concluded]))
+
+
 def test_uncertain_cells_are_for_a_person():
     assert tally_of(uncertain=2, uninfected=3).advice.startswith("2 cells to be judged by a person")
 
