@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from diagnosis import dashboard
-from malariaweb import logs
+from malariaweb import errors, logs
 from tests.people import laboratory_of, signed_in
 from tests.servers import ROOT
 
@@ -49,6 +49,19 @@ def test_a_failed_page_carries_the_reference_that_the_log_has(broken, caplog):
     assert "secret" not in answer.text
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert f" ERROR django.request [{answer['X-Request-ID']}]: Internal" in written(record)
+
+
+@pytest.mark.parametrize(
+    ("path", "accepts", "kind"),
+    [
+        ("/api/v1/slides/", "*/*", "application/json"),
+        ("/api/v1/docs/", "text/html,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("/slides/", "*/*", "text/html; charset=utf-8"),
+    ],
+)
+def test_who_does_not_say_what_they_accept_gets_what_is_usual_there(rf, path, accepts, kind):
+    answer = errors.server_error(rf.get(path, headers={"Accept": accepts}))
+    assert (answer.status_code, answer["Content-Type"]) == (500, kind)
 
 
 def test_a_program_is_told_the_reference_too(broken):

@@ -77,12 +77,23 @@ def coded(bundle: dict[str, Any], code: str) -> list[dict[str, Any]]:
     ]
 
 
+SNOMED_CODES = {
+    "Detected": "260373001",
+    "Not detected": "260415000",
+    "Inconclusive": "419984006",
+}
+SYSTEM_OF_INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+
+
 def presence(bundle: dict[str, Any]) -> tuple[str, str]:
     """Value and interpretation."""
     (observation,) = coded(bundle, "51587-4")
-    value = observation["valueCodeableConcept"]["coding"][0]
+    (value,) = observation["valueCodeableConcept"]["coding"]
     assert value["system"] == "http://snomed.info/sct"
-    return value["display"], observation["interpretation"][0]["coding"][0]["code"]
+    assert value["code"] == SNOMED_CODES[value["display"]]
+    (interpretation,) = observation["interpretation"][0]["coding"]
+    assert interpretation["system"] == SYSTEM_OF_INTERPRETATION
+    return value["display"], interpretation["code"]
 
 
 def named(bundle: dict[str, Any], text: str) -> dict[str, Any]:

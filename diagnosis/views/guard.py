@@ -25,7 +25,11 @@ class Asked(HttpRequest):
 
 
 def wants_json(request: HttpRequest) -> bool:
-    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    """Programs seldom say what they accept: in the API that is JSON, elsewhere a page."""
+    kinds = ["text/html", "application/json"]
+    if request.path.startswith("/api/"):
+        kinds.reverse()
+    return request.get_preferred_type(kinds) == "application/json"
 
 
 def _is_still(request: HttpRequest) -> bool:
