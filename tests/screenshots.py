@@ -57,9 +57,10 @@ def take(browser: Browser, site: Site) -> None:
     page.wait_for_timeout(1000)
     keep(page, "slide")
     count(page, site.var.parent)
-    page.goto("/slides/")
-    page.wait_for_timeout(1000)
-    keep(page, "history")
+    for address, name in (("/slides/", "history"), ("/today/", "today")):
+        page.goto(address)
+        page.wait_for_timeout(1000)
+        keep(page, name)
 
 
 def count(page: Page, folder: Path) -> None:
