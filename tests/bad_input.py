@@ -24,6 +24,10 @@ OF_A_SLIDE = 500
 SAMPLED_EVERY = 0.2
 
 
+MOST_MEMORY = 1_000_000_000
+"""Resident bytes of any process."""
+
+
 class Watch:
     """The highest resident memory of a site's processes, and which of them came and went."""
 
@@ -160,4 +164,5 @@ def soak(files: int, seed: int = 1) -> tuple[dict[str, Any], bool]:
         "processes": {kind: len(pids) for kind, pids in watch.pids.items()},
         "highest memory, MB": {kind: size // 1_000_000 for kind, size in watch.highest.items()},
     }
-    return report, not (trial.tally["5xx"] or deaths or trial.wordless)
+    amiss = trial.tally["5xx"], deaths, trial.wordless, states.get("failed")
+    return report, not any(amiss) and max(watch.highest.values()) <= MOST_MEMORY

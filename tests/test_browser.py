@@ -223,6 +223,20 @@ def test_a_lost_file_is_kept_and_sent_again(open_page, ada, tmp_path):
     expect(page.locator(".cell")).to_have_count(2)
 
 
+def test_what_the_site_cannot_take_just_now_is_sent_again(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("BUSY")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 33))
+    words = "Too many images arrive at this moment: send this one again."
+    receipt = {"name": "cell-33.png", "image": None, "refusal": words, "note": "", "code": "busy"}
+    page.route("**/images/", lambda route: route.fulfill(json={"receipts": [receipt]}), times=1)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".file.lost")).to_contain_text(words)
+    page.get_by_role("button", name="Send again").click()
+    expect(page.locator(".cell")).to_have_count(1)
+
+
 def test_without_javascript_a_plain_form_does_it(open_page, ada, tmp_path):
     page = open_page(java_script_enabled=False, storage_state=ada)
     page.goto("/slides/new/")

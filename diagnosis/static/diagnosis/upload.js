@@ -5,6 +5,7 @@
 
 import { decimal, gettext, inPercent, ngettext } from "./words.js";
 
+const NOT_NOW = ["busy", "not-stored"]; // refused for the site's sake, not the file's
 const AT_ONCE = 3;
 const SILENCE = 60_000; // ms without a byte moving before a transfer counts as lost
 
@@ -117,7 +118,8 @@ function answered(item, request) {
 }
 
 function received(item, receipt) {
-  if (receipt.refusal) settle(item, "refused", receipt.refusal);
+  if (NOT_NOW.includes(receipt.code)) lost(item, receipt.refusal);
+  else if (receipt.refusal) settle(item, "refused", receipt.refusal);
   else settle(item, "done", receipt.note || gettext("Received"));
   item.row.classList.toggle("noted", Boolean(receipt.note));
   document.body.dispatchEvent(new CustomEvent("refresh"));
