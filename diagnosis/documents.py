@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from . import access, audit, fhir, reports, signing, summary
@@ -14,11 +15,26 @@ from .models import Action, Report, Slide
 
 
 def pdf_response(slide: Slide) -> HttpResponse:
-    from . import pdf  # its library is loaded where a PDF is made
-
     content, report = _report(slide)
     change = signing.change(report, slide) if report else None
-    page = pdf.of(content, report, timezone.now(), change)
+    return _pdf(slide, content, report, change=change)
+
+
+def signed_pdf_response(slide: Slide, number: int) -> HttpResponse:
+    """Of any report of the slide; one that was amended says so.
+
+    There is no FHIR of these: a system that takes it in would put it in the newest one's place.
+    """
+    report, newest = get_object_or_404(slide.reports, number=number), signing.current(slide)
+    if newest is None or report == newest:
+        return pdf_response(slide)
+    return _pdf(slide, report.content, report, successor=newest.number)
+
+
+def _pdf(slide: Slide, content: dict[str, Any], report: Report | None, **more: Any) -> HttpResponse:
+    from . import pdf  # its library is loaded where a PDF is made
+
+    page = pdf.of(content, report, timezone.now(), **more)
     return _exported(slide, "PDF", page, "application/pdf", "pdf")
 
 

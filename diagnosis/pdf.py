@@ -59,14 +59,16 @@ def of(
     report: Report | None,
     made_at: datetime,
     change: Change | None = None,
+    successor: int = 0,
 ) -> bytes:
     """`content` is a summary: the one that was signed, or without a report how the slide stands.
 
-    `change` is what the slide says since.
+    `change` is what the slide says since; `successor` the number of the report that counts in place
+    of this one.
     """
     title = f"Malaria screening report, slide {content['code']}"
     sheet = Sheet(title, content["laboratory"], content["wording"])
-    top = _head(sheet, content, report)
+    top = _head(sheet, content, report, successor)
     top = _verdict(sheet, top, content)
     top = _figures(sheet, top, content)
     top = _words(sheet, top, report, change)
@@ -79,8 +81,8 @@ def of(
     return sheet.finished()
 
 
-def _head(sheet: Sheet, content: dict[str, Any], report: Report | None) -> float:
-    word, line = _status(report)
+def _head(sheet: Sheet, content: dict[str, Any], report: Report | None, successor: int) -> float:
+    word, line = _status(report, successor)
     code = small_enough(content["code"], Style(BOLD, 22), HALF)
     sheet.text(MARGIN, 42, "Malaria screening report", Style(SEMIBOLD, 9, ACCENT))
     sheet.text(MARGIN, 76 - code.size, content["code"], code)
@@ -99,10 +101,12 @@ def _head(sheet: Sheet, content: dict[str, Any], report: Report | None) -> float
     return below + 7
 
 
-def _status(report: Report | None) -> tuple[str, str]:
+def _status(report: Report | None, successor: int) -> tuple[str, str]:
     if report is None:
         return "Preliminary", "Not signed by a person yet"
     signed = f"igned {_moment(report.signed_at)} by {report.who}"
+    if successor:
+        return f"Replaced by report {successor}", f"Report {report.number}, s{signed}"
     if report.number == 1:
         return "Final", f"S{signed}"
     return "Amended", f"Report {report.number}, s{signed}"

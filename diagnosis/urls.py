@@ -42,6 +42,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/sign/", signing.slide_sign, name="slide_sign"),
     path("slides/<uuid:pk>/amend/", signing.slide_amend, name="slide_amend"),
     path("slides/<uuid:pk>/reports/<int:number>/", signing.slide_report, name="slide_report"),
+    path("slides/<uuid:pk>/reports/<int:number>.pdf", reports.signed_pdf, name="signed_pdf"),
     path("slides/<uuid:pk>/report.pdf", reports.report_pdf, name="report_pdf"),
     path("slides/<uuid:pk>/report.json", reports.report_fhir, name="report_fhir"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),

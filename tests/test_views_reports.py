@@ -63,6 +63,23 @@ def test_it_is_only_read_and_the_page_of_the_slide_leads_there(ada, slide, name)
     assert address in ada.get(reverse("slide", args=[slide.pk])).content.decode()
 
 
+def test_a_report_that_was_amended_stays_as_a_file_that_says_so(ada, laboratory, slide):
+    person = laboratory.members.get()
+    signing.sign(slide, person, comment="The first word.")
+    signing.amend(slide, person, "A field more.")
+    page = ada.get(reverse("slide_report", args=[slide.pk, 1])).content.decode()
+    address = reverse("signed_pdf", args=[slide.pk, 1])
+    assert address in page
+    first, newest = (
+        " ".join(PdfReader(io.BytesIO(ada.get(path).content)).pages[0].extract_text().split())
+        for path in (address, reverse("signed_pdf", args=[slide.pk, 2]))
+    )
+    assert "Replaced by report 2" in first
+    assert "The first word." in first
+    assert "Amended" in newest
+    assert ada.get(reverse("signed_pdf", args=[slide.pk, 3])).status_code == 404
+
+
 def test_what_was_signed_is_what_both_files_say_whatever_is_said_since(ada, laboratory, slide):
     person = laboratory.members.get()
     signing.sign(slide, person)
