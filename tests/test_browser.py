@@ -312,9 +312,11 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
         assert violations(page) == []
         page.keyboard.press("Escape")
         page.get_by_role("link", name="Sign the report").click()
+        page.wait_for_url("**/sign/")
         assert violations(page) == []
         page.get_by_role("button", name="Sign the report").click()
         page.get_by_role("link", name="Amend the report").click()
+        page.wait_for_url("**/amend/")
         assert violations(page) == []
         page.go_back()
         assert violations(page) == []
