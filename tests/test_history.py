@@ -9,7 +9,15 @@ from diagnosis import history, readings, reviews, verdict
 from diagnosis.models import Slide
 from ml.background import Background, Share
 from tests.people import laboratory_of
-from tests.readings import active_model, failed, new_slide, read, read_field, waiting
+from tests.readings import (
+    active_model,
+    failed,
+    measured_model,
+    new_slide,
+    read,
+    read_field,
+    waiting,
+)
 
 pytestmark = pytest.mark.django_db
 OUTCOMES = ("parasitized", "uncertain", "uninfected", "rejected", "failed", "pending")
@@ -156,6 +164,7 @@ def test_days_without_a_neighbour_narrow_nothing(laboratory):
 
 
 def test_a_persons_conclusion_is_found_as_the_result(laboratory):
+    measured_model()
     ada = laboratory.members.get()
     for concluded in ("positive", "negative", "cannot-tell"):
         slide = new_slide(laboratory, f"crop {concluded}")
@@ -164,5 +173,9 @@ def test_a_persons_conclusion_is_found_as_the_result(laboratory):
     doubted = new_slide(laboratory, "doubted")
     read(doubted, "parasitized")
     readings.conclude(doubted, ada, "negative")
+    unsure = new_slide(laboratory, "unsure")
+    read_field(unsure, *["uninfected"] * 600)
+    assert codes(result="negative") == ["unsure", "crop negative"]
+    readings.conclude(unsure, ada, "cannot-tell")
     assert codes(result="positive") == ["crop positive"]
     assert codes(result="negative") == ["crop negative"]
