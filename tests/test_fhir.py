@@ -321,3 +321,56 @@ def test_the_same_slide_keeps_its_ids(slide, laboratory):
     assert after != before
     assert urls(after) == urls(before)
     assert set(urls(bundle_of(new_slide(laboratory)))).isdisjoint(urls(before))
+
+
+def codings(value: Any) -> set[tuple[str, str, str]]:
+    if isinstance(value, dict):
+        own = {
+            (value["system"], value[part], value.get("display", ""))
+            for part in ("code", "value")
+            if "system" in value and isinstance(value.get(part), str)
+        }
+        return own.union(*map(codings, value.values()))
+    return set().union(*map(codings, value)) if isinstance(value, list) else set()
+
+
+HL7 = "http://terminology.hl7.org/CodeSystem"
+ALWAYS = {
+    (
+        "http://loinc.org",
+        "51587-4",
+        "Plasmodium sp [Presence] in Blood by Light microscopy",
+    ),
+    (f"{HL7}/v2-0074", "LAB", ""),
+    (f"{HL7}/observation-category", "laboratory", ""),
+}
+MEASURED = {
+    ("http://loinc.org", "53556-7", ""),
+    ("http://unitsofmeasure.org", "%", ""),
+    ("http://unitsofmeasure.org", "/uL", ""),
+}
+
+
+def interpreted(code: str, display: str, letters: str) -> set[tuple[str, str, str]]:
+    return {
+        ("http://snomed.info/sct", code, display),
+        (f"{HL7}/v3-ObservationInterpretation", letters, ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("decisions", "expected"),
+    [
+        (
+            ["parasitized"] * 30 + ["uninfected"] * 570,
+            MEASURED | interpreted("260373001", "Detected", "POS"),
+        ),
+        (["uninfected"] * 600, MEASURED | interpreted("260415000", "Not detected", "NEG")),
+        (["uninfected"] * 100, MEASURED | interpreted("419984006", "Inconclusive", "IND")),
+        ([], {(f"{HL7}/data-absent-reason", "not-performed", "")}),
+    ],
+)
+def test_each_code_system_and_display_is_the_published_one(slide, decisions, expected):
+    read_field(slide, *decisions) if decisions else read(slide, "uninfected")
+    own = ("urn:ietf:rfc:3986", f"urn:uuid:{slide.pk}", "")
+    assert codings(bundle_of(slide)) == ALWAYS | {own} | expected
