@@ -11,15 +11,12 @@ from django.utils.translation import gettext as _
 from diagnosis.views.guard import wants_json
 
 from .logs import REFERENCE, request_id
-from .middleware import Unclean
+from .middleware import Unclean, refused
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     _drain(request)
-    sentence = _sentence(exception)
-    if wants_json(request):
-        return JsonResponse({"error": sentence}, status=400)
-    return HttpResponse(render_to_string("400.html", {"sentence": sentence}), status=400)
+    return refused(request, _sentence(exception), 400)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -6,11 +6,18 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    UnreadablePostError,
+)
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from diagnosis.texts import is_clean
-from diagnosis.views.guard import signed_in
+from diagnosis.views.guard import signed_in, wants_json
 
 from .logs import OF_A_REQUEST, request_id, route_of
 from .serving import PacedSocket
@@ -41,7 +48,7 @@ class Requests:
         # Those that say what no site ever set: a session's key is looked for in the database.
         request.COOKIES = {k: v for k, v in request.COOKIES.items() if is_clean(v)}
         started = time.perf_counter()
-        response = _too_large(request) or self.get_response(request)
+        response = self.get_response(request)
         seconds = time.perf_counter() - started
         self._note(request, response, seconds)
         response["X-Request-ID"] = request_id.get()
@@ -54,7 +61,12 @@ class Requests:
         args: object,
         kwargs: object,
     ) -> HttpResponseBase | None:
-        """Before others take what came of a form that stopped on its way for all of it."""
+        """Before others take what came of a form that stopped on its way for all of it.
+
+        And before more is read than the disk holds.
+        """
+        if _length(request) > MAX_BODY:
+            return _too_large(request)
         _name_owner(request)
         if getattr(view, "csrf_exempt", False):
             return None  # the API, which reads for itself, and only what a token came with
@@ -63,8 +75,8 @@ class Requests:
         try:
             given = [*request.GET.lists(), *request.POST.lists(), kwargs]
         except UnreadablePostError:
-            sentence = _("The upload stopped on its way: send it again.")
-            return JsonResponse({"error": sentence}, status=408)
+            sentence = _("The upload stopped on its way, nothing was stored: send it again.")
+            return refused(request, sentence, 408)
         if not is_clean(given):
             raise Unclean
         return None
@@ -78,12 +90,16 @@ class Requests:
             self.observe(method, route, status, seconds)
 
 
-def _too_large(request: HttpRequest) -> HttpResponseBase | None:
-    """Before it is read: it would fill the disk."""
-    if _length(request) <= MAX_BODY:
-        return None
-    sentence = f"Send at most {MAX_BODY // 1_000_000} MB at a time: choose fewer files."
-    return JsonResponse({"error": sentence}, status=413)
+def refused(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
+    """A program reads JSON, a person a page."""
+    if wants_json(request):
+        return JsonResponse({"error": sentence}, status=status)
+    return HttpResponse(render_to_string("400.html", {"sentence": sentence}), status=status)
+
+
+def _too_large(request: HttpRequest) -> HttpResponse:
+    sentence = _("Nothing was stored. Send at most %(most)d MB at a time: choose fewer files.")
+    return refused(request, sentence % {"most": MAX_BODY // 1_000_000}, 413)
 
 
 def _length(request: HttpRequest) -> int:

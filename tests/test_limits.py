@@ -171,6 +171,12 @@ def test_too_many_files_at_a_time_are_refused_in_words(ada, slide, settings):
 
 def test_a_request_that_would_fill_the_disk_is_refused_unread(ada, slide):
     address = reverse("slide_images", args=[slide.pk])
-    answer = signed_in(ada).post(address, CONTENT_LENGTH=str(MAX_BODY + 1))
-    assert answer.status_code == 413
-    assert answer.json()["error"] == "Send at most 1000 MB at a time: choose fewer files."
+    browser, much = signed_in(ada), {"CONTENT_LENGTH": str(MAX_BODY + 1)}
+    sentence = "Nothing was stored. Send at most 1000 MB at a time: choose fewer files."
+    answer = browser.post(address, headers=JSON, **much)
+    assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+    page = browser.post(address, **much)
+    assert (page.status_code, page["Content-Type"]) == (413, "text/html; charset=utf-8")
+    assert sentence in page.text
+    program = program_of(ada).post(reverse("api_slide_images", args=[slide.pk]), **much)
+    assert (program.status_code, program.json()["error"]) == (413, sentence)
