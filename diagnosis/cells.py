@@ -43,6 +43,7 @@ def of_slide(slide: Slide, user: access.Visitor) -> QuerySet[Cell]:
     """The same of all its fields, with image and model."""
     found = _told(_current(user, image__slide=slide), user)
     found = found.select_related("image", "prediction__model")
+    found = found.defer("prediction__model__manifest", "prediction__model__metrics")
     return found.order_by("image__created_at", "image_id", *IN_ORDER)
 
 

@@ -206,6 +206,19 @@ def test_one_row_a_cell_with_what_was_said_of_it(slide, laboratory):
     assert [added[name] for name in ("x", "y", "width", "height")] == ["10", "20", "30", "40"]
 
 
+def test_what_a_version_was_measured_by_is_not_loaded_with_each_row(
+    slide, django_assert_max_num_queries
+):
+    read(slide, "parasitized"), read_field(slide, "parasitized", "uninfected")
+    with django_assert_max_num_queries(20) as asked:
+        list(reports.csv_lines(Slide.objects.all(), NOBODY))
+        list(reports.cell_lines(slide, NOBODY))
+    assert asked.captured_queries
+    said = " ".join(query["sql"] for query in asked.captured_queries)
+    assert '"manifest"' not in said
+    assert '"metrics"' not in said
+
+
 def test_cells_cost_as_many_queries_however_many_there_are(
     slide, laboratory, django_assert_num_queries
 ):
