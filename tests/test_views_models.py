@@ -96,6 +96,7 @@ def test_says_its_limits_with_and_without_figures(client):
 def test_shows_the_card_beside_the_model(client, tmp_path):
     registry.register(bare_artifact(tmp_path / "a", card_md=CARD.encode()), activate=True)
     text = page(client).text
+    assert "This site reads whole fields too" in text
     assert "<h3>Data</h3>" in text
     assert "<td>test</td>" in text
     assert "&lt;script&gt;" in text
