@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -226,7 +226,7 @@ def _attempt(claim: Claim) -> None:
     except ArtifactError as error:
         claim.release()
         raise Lacking(pulse.MODEL, error) from None
-    except Lacking:
+    except (Lacking, OperationalError, InterfaceError):  # nor is a database in trouble an image's
         claim.release()
         raise
     except Unreadable as error:

@@ -271,6 +271,13 @@ class Stand:
             "poison let pass": len(self.poisoned - failed),
         }
 
+    def reasons_of_healthy(self) -> dict[str, int]:
+        """Why images failed that are not to blame."""
+        rows = self.query(
+            "SELECT image_id::text, error FROM diagnosis_prediction WHERE state = 'failed'"
+        )
+        return dict(Counter(str(error) for image, error in rows if image not in self.poisoned))
+
 
 @contextlib.contextmanager
 def stands(pause: float = 0.02) -> Iterator[Stand]:
@@ -542,7 +549,13 @@ def soak(rounds: int, seed: int = 1) -> tuple[dict[str, Any], bool]:
             waited = under(stand, fault)
             done[fault.__name__] += 1
             sys.stderr.write(f"{number} {fault.__name__} {waited:.1f} s {dict(stand.tally)}\n")
-        found = stand.settle()
-    longest = {"longest wait (s)": {name: round(wait, 1) for name, wait in stand.waits.items()}}
-    report = {"rounds": rounds, **done, **stand.tally, **longest, **found}
+        found, reasons = stand.settle(), stand.reasons_of_healthy()
+    report = {
+        "rounds": rounds,
+        **done,
+        **stand.tally,
+        "longest wait (s)": {name: round(wait, 1) for name, wait in stand.waits.items()},
+        **found,
+        "why": reasons,
+    }
     return report, not any(found[name] for name in AMISS)

@@ -17,6 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings as site
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
@@ -44,6 +45,13 @@ from tests.servers import ROOT, clean_environment
 
 MILLISECOND = timedelta(milliseconds=1)  # SQLite's clock has no finer ones
 MAP = ((0.0, 1.23456789), (2.0, -1.0))
+
+
+def failing(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
 
 
 class Answers:
@@ -276,6 +284,17 @@ class TestWhatBreaksOff:
         assert "marked" not in row.error
         assert row.finished_at
         assert Slide.objects.get().failed == 2
+
+    def test_a_database_in_trouble_costs_no_image_an_attempt(self, slide, predictor, monkeypatch):
+        ids, write = queued(slide, 3), tasks.bulk.write
+        monkeypatch.setattr(tasks.bulk, "write", failing(OperationalError("No space left")))
+        for _ in range(site.MAX_ATTEMPTS + 1):
+            with pytest.raises(OperationalError):
+                tasks.analyse(ids)
+        assert (states(), attempts()) == (["queued"] * 3, [0] * 3)
+        monkeypatch.setattr(tasks.bulk, "write", write)
+        tasks.analyse(ids)
+        assert states() == ["done"] * 3
 
     def test_the_soft_limit_gives_all_back_at_once(self, slide, predictor):
         predictor.faults = {1: SoftTimeLimitExceeded()}
