@@ -279,6 +279,7 @@ TABLE = {
     "slide_cells_csv": of_slide(),
     "report_pdf": of_slide(),
     "signed_pdf": Row(MEMBERS, parts=("signed slide", "report")),
+    "signed_fhir": Row(MEMBERS, parts=("signed slide", "report")),
     "report_fhir": of_slide(),
     "slide_delete": of_uploaders(opens=302, method="post"),
     "slide_basis": of_slide(opens=302, method="post"),
