@@ -137,7 +137,8 @@ def _verdict(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
 def _tone(content: dict[str, Any]) -> str:
     if content["is_critical"]:
         return "critical"
-    return "negative" if content["finding"] == NEGATIVE else "open"
+    said = content.get("conclusion") or content["finding"]
+    return "negative" if content["finding"] and said.lower() == NEGATIVE else "open"
 
 
 def _figures(sheet: Sheet, y: float, content: dict[str, Any]) -> float:

@@ -428,6 +428,14 @@ class TestReadings:
             assert (said["reader"], said["conclusion"], said["place"]) == ("ada", word, None)
         assert program.get(self.path(slide)).json()["results"] == [said]
 
+    def test_the_verdict_names_it_and_it_stands_over_what_was_counted(self, program, slide):
+        read(slide, "uninfected")
+        put(program, self.path(slide), conclusion="positive")
+        verdict = program.get(reverse("api_slide", args=[slide.pk])).json()["verdict"]
+        assert (verdict["concluded"], verdict["result"]) == ("positive", "parasitized")
+        assert (verdict["is_critical"], verdict["parasitized"]) == (True, 0)
+        assert verdict["sentence"].startswith("Concluded positive by a person. 0 of 1")
+
     def test_two_readings_differ_and_are_settled(self, program, laboratory, twice):
         ben = program_of(join(laboratory, "ben", Role.REVIEWER).user)
         closed = put(program, self.path(twice), conclusion="positive", close=True)

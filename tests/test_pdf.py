@@ -120,6 +120,22 @@ def test_what_a_person_concludes_of_the_slide_stands_first(slide):
     assert "ada: positive. Rings in the thick film." in words
 
 
+@pytest.mark.parametrize(
+    ("concluded", "tone"),
+    [("", "negative"), ("negative", "negative"), ("cannot-tell", "open"), ("positive", "critical")],
+)
+def test_its_colour_follows_the_conclusion(slide, concluded, tone):
+    read_field(slide, *["uninfected"] * 600)
+    readings.conclude(slide, slide.laboratory.members.get(), concluded, "Seen.")
+    assert pdf._tone(summary.of_slide(slide)) == tone
+
+
+def test_chosen_cells_are_never_coloured_as_a_negative_slide(slide):
+    read(slide, "uninfected")
+    readings.conclude(slide, slide.laboratory.members.get(), "negative")
+    assert pdf._tone(summary.of_slide(slide)) == "open"
+
+
 def test_before_it_is_signed_it_is_preliminary(slide):
     page = text(made(slide))
     assert "Preliminary" in page

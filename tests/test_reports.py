@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
-from diagnosis import cells, reports, reviews
+from diagnosis import cells, readings, reports, reviews
 from diagnosis.models import Prediction, Slide, SmearImage
 from tests.people import join, laboratory_of, person
 from tests.readings import active_model, failed, new_image, new_slide, read, read_field, waiting
@@ -71,6 +71,17 @@ def test_what_people_said_stands_beside_the_model(slide, laboratory):
     assert rows[2]["reviews"] == rows[2]["reviewed at"] == ""
     ben.delete()
     assert table()[1]["reviews"] == "ada: parasitized; a former member: cannot tell"
+
+
+def test_what_people_conclude_of_the_slide_stands_in_each_of_its_rows(slide, laboratory):
+    read(slide, "uninfected"), read_field(slide, "uninfected", "uninfected")
+    assert {row["slide concluded"] for row in table()} == {""}
+    readings.conclude(slide, laboratory.members.get(), "positive")
+    assert [row["slide concluded"] for row in table()] == ["positive"] * 2
+    assert [row["counts as"] for row in table()] == ["uninfected"] * 2
+    slide.refresh_from_db()
+    rows = cell_table(slide, NOBODY)
+    assert [row["slide concluded"] for row in rows] == ["positive"] * 2
 
 
 def test_what_was_not_read_has_its_row_too(slide):

@@ -54,6 +54,10 @@ class VerdictOut(serializers.Serializer):
         ["empty", "reading", "failed", "done"],
         help_text="`reading`: ask again. `failed`: some image was not read.",
     )
+    concluded = serializers.ChoiceField(
+        ["", *Conclusion.values],
+        help_text="What people conclude of the whole slide; it stands over what was counted.",
+    )
     is_critical = serializers.BooleanField(help_text="Someone must be told at once.")
     sentence = serializers.CharField()
     advice = serializers.CharField(help_text="What to do about it; empty while nothing is known.")
