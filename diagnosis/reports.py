@@ -63,7 +63,7 @@ def csv_lines(slides: QuerySet[Slide], user: access.Visitor) -> Iterator[str]:
     yield out.writerow(COLUMNS)
     found = Prediction.objects.filter(slide__in=slides.order_by().values("pk"), is_current=True)
     found = found.select_related("image__uploaded_by", "slide", "model")
-    found = found.defer("model__manifest", "model__metrics")
+    found = found.defer("activation", "model__manifest", "model__metrics")
     found = found.prefetch_related(reviews.with_reviews(user))
     found = found.order_by("-slide__created_at", "-slide_id", "image__created_at", "image_id")
     rows = found.iterator(chunk_size=ROWS_IN_MEMORY)

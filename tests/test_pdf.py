@@ -278,7 +278,7 @@ def test_what_people_type_is_shown_as_they_typed_it(laboratory, words):
     assert text(reader).count(plain) >= 8
     assert reader.metadata.author == words
     assert "/Annots" not in reader.pages[0]
-    assert set(reader.trailer["/Root"]).isdisjoint({"/OpenAction", "/AA", "/AcroForm"})
+    assert set(reader.trailer["/Root"].keys()).isdisjoint({"/OpenAction", "/AA", "/AcroForm"})
 
 
 UNDRAWABLE = ["مختبر", "מעבדה", "実験室", "የላቦራቶሪ", "🦟🩸", "𝒦"]
