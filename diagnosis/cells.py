@@ -9,7 +9,15 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import (
+    Exists,
+    F,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    prefetch_related_objects,
+)
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -40,10 +48,11 @@ def of_image(image: SmearImage, user: access.Visitor) -> list[Cell]:
 
 
 def of_slide(slide: Slide, user: access.Visitor) -> QuerySet[Cell]:
-    """The same of all its fields, with image and model."""
+    """The same of all its fields, with image and model, without what is large."""
     found = _told(_current(user, image__slide=slide), user)
     found = found.select_related("image", "prediction__model")
-    found = found.defer("prediction__model__manifest", "prediction__model__metrics")
+    of_reading = ("activation", "model__manifest", "model__metrics")
+    found = found.defer("activation", *(f"prediction__{name}" for name in of_reading))
     return found.order_by("image__created_at", "image_id", *IN_ORDER)
 
 
@@ -66,9 +75,17 @@ def _current(user: access.Visitor, **images: Any) -> QuerySet[Cell]:
     return Cell.objects.filter(by_people | Q(prediction__in=reading))
 
 
+def tell(cell: Cell, user: access.Visitor) -> None:
+    """Of one cell what `of_image` says of all."""
+    prefetch_related_objects([cell], _standing(user))
+
+
 def _told(cells: QuerySet[Cell], user: access.Visitor) -> QuerySet[Cell]:
-    standing = Prefetch("reviews", blindness.cell_reviews(user), to_attr="standing")
-    return cells.prefetch_related(standing)
+    return cells.prefetch_related(_standing(user))
+
+
+def _standing(user: access.Visitor) -> Prefetch:
+    return Prefetch("reviews", blindness.cell_reviews(user), to_attr="standing")
 
 
 @transaction.atomic

@@ -13,34 +13,32 @@ from django.utils import timezone
 from . import access, audit, fhir, reports, signing, summary
 from .models import Action, Report, Slide
 
+KINDS = {"PDF": ("application/pdf", "pdf"), "FHIR": ("application/fhir+json", "json")}
+"""Content type and ending of a file."""
+
 
 def pdf_response(slide: Slide) -> HttpResponse:
     content, report = _report(slide)
     change = signing.change(report, slide) if report else None
-    return _pdf(slide, content, report, change=change)
-
-
-def signed_pdf_response(slide: Slide, number: int) -> HttpResponse:
-    """Of any report of the slide; one that was amended says so.
-
-    There is no FHIR of these: a system that takes it in would put it in the newest one's place.
-    """
-    report, newest = get_object_or_404(slide.reports, number=number), signing.current(slide)
-    if newest is None or report == newest:
-        return pdf_response(slide)
-    return _pdf(slide, report.content, report, successor=newest.number)
-
-
-def _pdf(slide: Slide, content: dict[str, Any], report: Report | None, **more: Any) -> HttpResponse:
-    from . import pdf  # its library is loaded where a PDF is made
-
-    page = pdf.of(content, report, timezone.now(), **more)
-    return _exported(slide, "PDF", page, "application/pdf", "pdf")
+    return _exported(slide, "PDF", _pdf(content, report, change=change), slide.code)
 
 
 def fhir_response(slide: Slide) -> HttpResponse:
-    text = json.dumps(fhir.bundle(*_report(slide)), indent=1)
-    return _exported(slide, "FHIR", text.encode(), "application/fhir+json", "json")
+    return _exported(slide, "FHIR", _fhir(*_report(slide)), slide.code)
+
+
+def signed_pdf_response(slide: Slide, number: int) -> HttpResponse:
+    """Of any report of the slide, as it was signed; one that was amended says so."""
+    report, successor = _signed(slide, number)
+    if not successor:
+        return pdf_response(slide)
+    page = _pdf(report.content, report, successor=successor)
+    return _exported(slide, "PDF", page, _name(report))
+
+
+def signed_fhir_response(slide: Slide, number: int) -> HttpResponse:
+    report, successor = _signed(slide, number)
+    return _exported(slide, "FHIR", _fhir(report.content, report, successor), _name(report))
 
 
 def csv_response(slide: Slide, user: access.Visitor) -> StreamingHttpResponse:
@@ -61,7 +59,28 @@ def _report(slide: Slide) -> tuple[dict[str, Any], Report | None]:
     return (report.content if report else summary.of_slide(slide)), report
 
 
-def _exported(slide: Slide, form: str, data: bytes, kind: str, ending: str) -> HttpResponse:
+def _signed(slide: Slide, number: int) -> tuple[Report, int]:
+    """With the number of the report that counts in its place, or 0."""
+    report, newest = get_object_or_404(slide.reports, number=number), signing.current(slide)
+    return report, newest.number if newest and newest != report else 0
+
+
+def _name(report: Report) -> str:
+    return f"{report.slide.code}-report-{report.number}"
+
+
+def _pdf(content: dict[str, Any], report: Report | None, **more: Any) -> bytes:
+    from . import pdf  # its library is loaded where a PDF is made
+
+    return pdf.of(content, report, timezone.now(), **more)
+
+
+def _fhir(content: dict[str, Any], report: Report | None, successor: int = 0) -> bytes:
+    return json.dumps(fhir.bundle(content, report, successor), indent=1).encode()
+
+
+def _exported(slide: Slide, form: str, data: bytes, name: str) -> HttpResponse:
     audit.note(Action.EXPORTED, slide, form=(None, form))
+    kind, ending = KINDS[form]
     response = HttpResponse(data, content_type=kind)
-    return reports.as_private_file(response, f"{slide.code}.{ending}")
+    return reports.as_private_file(response, f"{name}.{ending}")

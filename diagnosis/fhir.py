@@ -1,7 +1,8 @@
 """The report of a slide as FHIR R4: a collection that a hospital's system takes in.
 
 Made from the summary alone. The same slide has the same ids, so that a later report takes the
-place of an earlier one. It names no patient: the slide's code stands on its specimen.
+place of an earlier one; `meta.versionId` is the number of the report, and one that was amended says
+which counts in its place. It names no patient: the slide's code stands on its specimen.
 """
 
 from dataclasses import dataclass
@@ -30,9 +31,12 @@ NOT_PERFORMED = {"system": f"{TERMINOLOGY}/data-absent-reason", "code": "not-per
 DIGITS = 4
 
 
-def bundle(content: dict[str, Any], report: Report | None) -> Resource:
-    """`content` is a summary: the one that was signed, or without a report how the slide stands."""
-    slide = _Slide(content, report)
+def bundle(content: dict[str, Any], report: Report | None, successor: int = 0) -> Resource:
+    """`content` is a summary: the one that was signed, or without a report how the slide stands.
+
+    `successor` is the number of the report that counts in place of this one.
+    """
+    slide = _Slide(content, report, successor)
     results = slide.observations()
     resources = [slide.report(results), slide.specimen(), slide.laboratory(), *slide.devices()]
     return _filled(
@@ -51,6 +55,7 @@ def bundle(content: dict[str, Any], report: Report | None) -> Resource:
 class _Slide:
     content: dict[str, Any]
     signed: Report | None
+    successor: int = 0
 
     def id(self, name: str) -> str:
         return str(uuid5(UUID(self.content["slide"]), name))
@@ -74,6 +79,7 @@ class _Slide:
         return _filled(
             resourceType="DiagnosticReport",
             id=self.id("report"),
+            meta=self._version(),
             language="en",
             identifier=[_identifier(self.content["slide"])],
             status=self.status,
@@ -88,6 +94,12 @@ class _Slide:
             conclusion=self._conclusion(),
         )
 
+    def _version(self) -> Resource:
+        """The order of a slide's reports, for a system that holds several."""
+        if self.signed is None:
+            return {}
+        return {"versionId": str(self.signed.number), "lastUpdated": self.issued}
+
     def _signer(self) -> list[Resource]:
         return [{"type": "Practitioner", "display": self.signed.who}] if self.signed else []
 
@@ -96,8 +108,9 @@ class _Slide:
         content, signed = self.content, self.signed
         said = [signed.reason and f"Amended: {signed.reason}", signed.comment] if signed else []
         readings = [content.get("second_reading", ""), *content.get("readings", [])]
+        replaced = f"Replaced by report {self.successor}." if self.successor else ""
         headline = f"{content['headline']}."
-        parts = [headline, content["advice"], *readings, *said, content["wording"]]
+        parts = [replaced, headline, content["advice"], *readings, *said, content["wording"]]
         return " ".join([*filter(None, parts), *content["limits"]])
 
     def specimen(self) -> Resource:

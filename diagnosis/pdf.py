@@ -18,6 +18,7 @@ from .models import Report
 from .sheet import (
     BOLD,
     CAPTION,
+    CUT,
     GAP,
     HALF,
     HEIGHT,
@@ -28,6 +29,7 @@ from .sheet import (
     REGULAR,
     RIGHT,
     SEMIBOLD,
+    UNKNOWN,
     Area,
     Sheet,
     Style,
@@ -50,7 +52,9 @@ VALUE = Style(REGULAR, 9.5, INK)
 SMALL = Style(REGULAR, 8, INK)
 ABOUT = INNER - 76
 """The width of what is said of who and what read the slide, beside its label."""
-MOST_NOTES, MOST_NAMES, MOST_LINES, ABOUT_LINES = 8, 6, 7, 3
+MOST_NOTES, MOST_NAMES, MOST_LINES, ABOUT_LINES, READING_LINES = 8, 6, 7, 3, 6
+FOOT = HEIGHT - 72
+ELSEWHERE = "on the slide's page"
 
 
 @english()
@@ -72,12 +76,13 @@ def of(
     top = _verdict(sheet, top, content)
     top = _figures(sheet, top, content)
     top = _words(sheet, top, report, change)
-    bottom = _foot(sheet, content, made_at)
-    bottom = _about(sheet, bottom, content)
-    notes = _notes(content, bottom - top - GAP)
+    bottom = _about(sheet, FOOT, content)
+    notes = _notes(sheet, content, bottom - top - GAP)
     room = bottom - top - _height(notes) - GAP
-    top = pdf_pictures.draw(sheet, top, room, *pictures.drawn(content))
+    fields, single = pictures.drawn(content)
+    top = pdf_pictures.draw(sheet, top, room, fields, single)
     _list(sheet, top, notes)
+    _foot(sheet, content, made_at)
     return sheet.finished()
 
 
@@ -97,7 +102,7 @@ def _head(sheet: Sheet, content: dict[str, Any], report: Report | None, successo
     }
     below = _columns(sheet, 103, facts, (0.46, 0.15, 0.25, 0.14))
     if content["note"]:
-        below = sheet.text(MARGIN, below + 3, content["note"], VALUE, lines=2)
+        below = sheet.text(MARGIN, below + 3, content["note"], VALUE, lines=3)
     return below + 7
 
 
@@ -137,7 +142,8 @@ def _verdict(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
 def _tone(content: dict[str, Any]) -> str:
     if content["is_critical"]:
         return "critical"
-    return "negative" if content["finding"] == NEGATIVE else "open"
+    said = content.get("conclusion") or content["finding"]
+    return "negative" if content["finding"] and said.lower() == NEGATIVE else "open"
 
 
 def _figures(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
@@ -209,54 +215,55 @@ def _words(sheet: Sheet, y: float, report: Report | None, change: Change | None)
     return y
 
 
-def _foot(sheet: Sheet, content: dict[str, Any], made_at: datetime) -> float:
-    """Returns where it begins."""
-    y = HEIGHT - 66
-    sheet.rule(y, LINE)
-    below = sheet.text(MARGIN, y + 7, content["wording"], Style(BOLD, 9.5))
-    sheet.text(MARGIN, below + 1, f"Page made {_moment(made_at)}", CAPTION)
+def _foot(sheet: Sheet, content: dict[str, Any], made_at: datetime) -> None:
+    """Comes last: it says what the page left out."""
+    sheet.rule(FOOT, LINE)
+    below = sheet.text(MARGIN, FOOT + 7, content["wording"], Style(BOLD, 9.5))
     sheet.text_to(RIGHT, below + 1, f"Slide {content['slide']}", CAPTION)
-    return y
+    below = sheet.text(MARGIN, below + 1, f"Page made {_moment(made_at)}", CAPTION)
+    sheet.text(MARGIN, below, " ".join(_left_out(sheet)), CAPTION, lines=2)
+
+
+def _left_out(sheet: Sheet) -> list[str]:
+    told = {
+        f"What ends in {CUT} is longer {ELSEWHERE}.": sheet.is_cut,
+        f"{UNKNOWN} stands for a letter that this page cannot draw.": sheet.lacks_letters,
+        f"Only {ELSEWHERE}: {', '.join(sheet.left_out)}.": bool(sheet.left_out),
+    }
+    return [sentence for sentence, is_so in told.items() if is_so]
 
 
 def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
-    """Who and what read the slide, above the foot. Returns where it begins."""
+    """Who and what read the slide, above the foot. Returns where it begins.
+
+    Reports that were signed before there were notes and readings know none.
+    """
+    said = [content.get("second_reading", ""), *content.get("readings", [])]
     facts = {
         "Reviewed by": _some(content["reviewers"]) or "Nobody yet",
-        **_cell_notes(content),
-        **_readings(content),
+        "Notes on cells": _some(content.get("cell_notes", []), " • "),
+        "Readings": _some([*filter(None, said)], " ", READING_LINES),
         "Read by": _some([_version(model) for model in content["models"]]) or "Nothing yet",
         "Limits": " ".join(content["limits"]),
     }
-    tall = sum(height(text, SMALL, ABOUT, ABOUT_LINES) + 3 for text in facts.values())
+    facts = {label: text for label, text in facts.items() if text}
+    tall = sum(height(text, SMALL, ABOUT, READING_LINES) + 3 for text in facts.values())
     y = top = bottom - tall - 6
     for label, text in facts.items():
         sheet.text(MARGIN, y + 0.4, label, Style(SEMIBOLD, 8, QUIET))
-        y = sheet.text(RIGHT - ABOUT, y, text, SMALL, ABOUT, ABOUT_LINES) + 3
+        y = sheet.text(RIGHT - ABOUT, y, text, SMALL, ABOUT, READING_LINES) + 3
     return top - GAP
 
 
-def _cell_notes(content: dict[str, Any]) -> dict[str, str]:
-    """As many as have room, each whole. Reports that were signed without them know none."""
-    notes = content.get("cell_notes", [])
-    for kept in range(min(len(notes), MOST_NAMES), 0, -1):
-        shown = _some(notes, kept, between=" • ")
-        if len(wrapped(shown, SMALL, ABOUT, ABOUT_LINES + 1)) <= ABOUT_LINES:
-            return {"Notes on cells": shown}
-    return {"Notes on cells": f"{len(notes):,}, on the slide's page"} if notes else {}
-
-
-def _readings(content: dict[str, Any]) -> dict[str, str]:
-    """Reports that were signed before there were readings know none."""
-    said = [content.get("second_reading", ""), *content.get("readings", [])]
-    words = " ".join(filter(None, said))
-    return {"Readings": words} if words else {}
-
-
-def _some(names: list[str], most: int = MOST_NAMES, between: str = ", ") -> str:
-    more = len(names) - most
-    shown = between.join(names[:most])
-    return f"{shown} and {more:,} more" if more > 0 else shown
+def _some(texts: list[str], between: str = ", ", lines: int = ABOUT_LINES) -> str:
+    """As many as have room, each whole, and how many more there are."""
+    for kept in range(min(len(texts), MOST_NAMES), 0, -1):
+        more = len(texts) - kept
+        rest = f" and {more:,} more, {ELSEWHERE}" if more else ""
+        shown = between.join(texts[:kept]) + rest
+        if len(wrapped(shown, SMALL, ABOUT, lines + 1)) <= lines:
+            return shown
+    return f"{len(texts):,}, {ELSEWHERE}" if texts else ""
 
 
 def _version(model: dict[str, Any]) -> str:
@@ -268,15 +275,16 @@ def _version(model: dict[str, Any]) -> str:
     return f"{model['name']} ({model['fingerprint'][:12]}{band})"
 
 
-def _notes(content: dict[str, Any], room: float) -> list[str]:
+def _notes(sheet: Sheet, content: dict[str, Any], room: float) -> list[str]:
     """Without the sentence of the parasitaemia, which stands above in numbers."""
     notes = content["lines"][1:] if content["parasitaemia"] else content["lines"]
     notes = [note for note in notes if note != verdict.NO_PARASITAEMIA]
-    for kept in range(min(len(notes), MOST_NOTES), -1, -1):
+    for kept in range(min(len(notes), MOST_NOTES), 0, -1):
         more = len(notes) - kept
         shown = [*notes[:kept], f"And {more:,} more."] if more else notes
         if _height(shown) <= room:
             return shown
+    sheet.left_out += ["notes"] if notes else []
     return []
 
 

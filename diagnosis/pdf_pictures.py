@@ -17,12 +17,16 @@ MARKS = {Decision.PARASITIZED: "#d55e00", Decision.UNCERTAIN: "#f0e442"}
 def draw(sheet: Sheet, y: float, room: float, fields: list[Picture], cells: list[Picture]) -> float:
     """As large as there is room for; fields in which no cell could be seen are left out.
 
+    What has no room is named on the sheet.
+
     Returns where it ends.
     """
     side = min(MOST_FIELD, room - _tall(cells, IN_A_ROW) - CAPTION.leading - GAP - 2)
     if fields and side >= LEAST_FIELD:
         return _cells(sheet, _fields(sheet, y, side, fields), cells, IN_A_ROW)
     fitting = [number for number in (IN_A_ROW // 2, IN_A_ROW) if _tall(cells, number) <= room]
+    sheet.left_out += ["pictures of fields"] if fields else []
+    sheet.left_out += [] if fitting or not cells else ["pictures of cells"]
     return _cells(sheet, y, cells, fitting[0]) if fitting else y
 
 

@@ -22,16 +22,16 @@ CELLS = {"red cells": "counted"} | {
     for name in ("parasitized", "uncertain", "edge", "rejected", "removed", "reviewed")
 }
 COLUMNS = (
-    "slide", "image", "kind", "counts as", *CELLS, "label", "probability", "decision", "reasons",
-    "state", "error", "model", "reviewed", "reviews", "reviewed at", "uploaded by", "uploaded at",
-    "read at", "notice",
+    "slide", "slide concluded", "image", "kind", "counts as", *CELLS, "label", "probability",
+    "decision", "reasons", "state", "error", "model", "reviewed", "reviews", "reviewed at",
+    "uploaded by", "uploaded at", "read at", "notice",
 )  # fmt: skip
-"""`counts as` is what people said together or, without them, the model, and so are the cells, which
-only a field has: the red ones are those that count. Label, probability and decision are always the
-model's own."""
+"""What people conclude of the whole slide stands over what its images count as. `counts as` is what
+people said together or, without them, the model, and so are the cells, which only a field has: the
+red ones are those that count. Label, probability and decision are always the model's own."""
 CELL_COLUMNS = (
-    "slide", "image", "cell", "x", "y", "width", "height", "counts as", "label", "probability",
-    "decision", "reasons", "model", "reviewed", "reviews", "reviewed at", "notice",
+    "slide", "slide concluded", "image", "cell", "x", "y", "width", "height", "counts as", "label",
+    "probability", "decision", "reasons", "model", "reviewed", "reviews", "reviewed at", "notice",
 )  # fmt: skip
 """Boxes are in pixels of the upright image. A cell that a person added has no model."""
 NOTICE = f"{RESEARCH_USE} {TRAINED_ON}"
@@ -63,7 +63,7 @@ def csv_lines(slides: QuerySet[Slide], user: access.Visitor) -> Iterator[str]:
     yield out.writerow(COLUMNS)
     found = Prediction.objects.filter(slide__in=slides.order_by().values("pk"), is_current=True)
     found = found.select_related("image__uploaded_by", "slide", "model")
-    found = found.defer("model__manifest", "model__metrics")
+    found = found.defer("activation", "model__manifest", "model__metrics")
     found = found.prefetch_related(reviews.with_reviews(user))
     found = found.order_by("-slide__created_at", "-slide_id", "image__created_at", "image_id")
     rows = found.iterator(chunk_size=ROWS_IN_MEMORY)
@@ -80,6 +80,7 @@ def _row(prediction: Prediction, found: Found | None) -> Sequence[str]:
     said: list[Review] = image.standing_reviews  # type: ignore[attr-defined]
     return (
         prediction.slide.code,
+        prediction.slide.concluded,
         image.name,
         image.kind,
         outcome(prediction.state, prediction.decision, image.reviewed),
@@ -113,6 +114,7 @@ def _cell_row(slide: Slide, cell: Cell) -> Sequence[str]:
     said: list[CellReview] = cell.standing  # type: ignore[attr-defined]
     return (
         slide.code,
+        slide.concluded,
         cell.image.name,
         str(cell.number),
         *map(str, cell.box),

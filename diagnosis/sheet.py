@@ -5,14 +5,16 @@ made.
 """
 
 import io
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader, simpleSplit
-from reportlab.pdfbase.pdfmetrics import registerFont, stringWidth
+from reportlab.pdfbase.pdfmetrics import getFont, registerFont, stringWidth
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
@@ -24,7 +26,7 @@ INNER = WIDTH - 2 * MARGIN
 GAP = 10.0
 HALF, RIGHT = (INNER - GAP) / 2, MARGIN + INNER
 INK, QUIET = "#1c1926", "#5b5566"
-CUT = "…"
+CUT, UNKNOWN = "…", "\ufffd"
 
 
 class Style(NamedTuple):
@@ -50,8 +52,12 @@ class Area(NamedTuple):
 
 
 class Sheet:
+    """Knows whether its texts were cut or lack letters, and what had no room."""
+
     def __init__(self, title: str, author: str, subject: str) -> None:
         _load_fonts()
+        self.is_cut = self.lacks_letters = False
+        self.left_out: list[str] = []
         self.file = io.BytesIO()
         self.canvas = Canvas(self.file, pagesize=A4, lang="en-GB", initialFontName=REGULAR)
         self.canvas.setTitle(title)
@@ -71,7 +77,7 @@ class Sheet:
 
     def text_to(self, x: float, y: float, text: str, style: Style, width: float = INNER) -> None:
         """One line that ends at x."""
-        line = _fitting(text, style, width)
+        line = _fitting(drawable(text), style, width)
         self._line(x - stringWidth(line, style.font, style.size), y, line, style)
 
     def box(self, area: Area, fill: str = "", line: str = "", radius: float = 0) -> None:
@@ -99,6 +105,8 @@ class Sheet:
         return self.file.getvalue()
 
     def _line(self, x: float, y: float, text: str, style: Style) -> None:
+        self.is_cut = self.is_cut or text.endswith(CUT)
+        self.lacks_letters = self.lacks_letters or UNKNOWN in text
         self.canvas.setFont(style.font, style.size)
         self.canvas.setFillColor(HexColor(style.colour))
         self.canvas.drawString(x, HEIGHT - y - style.size, text)
@@ -111,8 +119,9 @@ class Sheet:
 
 
 def wrapped(text: str, style: Style, width: float, lines: int) -> list[str]:
-    """In so many lines at most; words that are longer than a line are cut too."""
-    found = simpleSplit(text, style.font, style.size, width) if text else []
+    """In so many lines at most; a word that is longer than a line goes on in the next."""
+    split = simpleSplit(drawable(text), style.font, style.size, width) if text else []
+    found = [part for line in split for part in _parts(line, style, width)]
     kept = found[:lines]
     if len(found) > lines:
         kept[-1] += CUT
@@ -125,8 +134,30 @@ def height(text: str, style: Style, width: float, lines: int) -> float:
 
 def small_enough(text: str, style: Style, width: float) -> Style:
     """The style in which all of a text stands in one line."""
-    scale = width / max(width, stringWidth(text, style.font, style.size))
+    scale = width / max(width, stringWidth(drawable(text), style.font, style.size))
     return style._replace(size=scale * style.size)
+
+
+def drawable(text: str) -> str:
+    """With a mark for each letter that the fonts lack, and without signs that are not seen."""
+    known = getFont(REGULAR).face.charToGlyph
+    seen = (c for c in normalize("NFC", text) if category(c) != "Cf")
+    plain = (" " if c.isspace() and c != "\n" else c for c in seen)
+    return "".join(c if ord(c) in known or c == "\n" else UNKNOWN for c in plain)
+
+
+def _parts(line: str, style: Style, width: float) -> Iterator[str]:
+    while stringWidth(line, style.font, style.size) > width and len(line) > 1:
+        end = _longest(line, style, width)
+        yield line[:end]
+        line = line[end:]
+    yield line
+
+
+def _longest(line: str, style: Style, width: float) -> int:
+    """How many of its letters fit, one at least."""
+    fits = range(len(line), 1, -1)
+    return next((n for n in fits if stringWidth(line[:n], style.font, style.size) <= width), 1)
 
 
 def _fitting(line: str, style: Style, width: float) -> str:

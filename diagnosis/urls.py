@@ -43,6 +43,7 @@ urlpatterns = [
     path("slides/<uuid:pk>/amend/", signing.slide_amend, name="slide_amend"),
     path("slides/<uuid:pk>/reports/<int:number>/", signing.slide_report, name="slide_report"),
     path("slides/<uuid:pk>/reports/<int:number>.pdf", reports.signed_pdf, name="signed_pdf"),
+    path("slides/<uuid:pk>/reports/<int:number>.json", reports.signed_fhir, name="signed_fhir"),
     path("slides/<uuid:pk>/report.pdf", reports.report_pdf, name="report_pdf"),
     path("slides/<uuid:pk>/report.json", reports.report_fhir, name="report_fhir"),
     path("images/<uuid:pk>/photo/", images.image_photo, name="image_photo"),

@@ -279,6 +279,7 @@ TABLE = {
     "slide_cells_csv": of_slide(),
     "report_pdf": of_slide(),
     "signed_pdf": Row(MEMBERS, parts=("signed slide", "report")),
+    "signed_fhir": Row(MEMBERS, parts=("signed slide", "report")),
     "report_fhir": of_slide(),
     "slide_delete": of_uploaders(opens=302, method="post"),
     "slide_basis": of_slide(opens=302, method="post"),
@@ -387,6 +388,13 @@ TABLE = {
     "api_image_review": of_reviewers(opens=200, method="put", data={"label": "uninfected"}),
     "api_image_review, back": of_reviewers(opens=200, method="delete"),
     "api_cells": of_field(),
+    "api_cells, a missed one": of_reviewers(
+        "field", opens=201, data={"box": "box", "label": "parasitized"}
+    ),
+    "api_image_kind": of_image(opens=200, method="put", data={"kind": "cell"}),
+    "api_slide_basis": of_slide(
+        opens=200, method="put", data={"red_cells_per_microlitre": "4000000"}
+    ),
     "api_cell_review": of_reviewers(
         "field", "cell", opens=200, method="put", data={"label": "uninfected"}
     ),
@@ -462,6 +470,7 @@ def place(laboratory):
     read(signed)
     invitation = laboratory.invitations.create(invited_by=people["administrator"])
     parts = {
+        "box": [1, 2, 30, 40],
         "slide": slide.pk,
         "deleted slide": new_slide(laboratory, deleted_at=timezone.now()).pk,
         "signed slide": signed.pk,

@@ -14,7 +14,16 @@ from diagnosis import readings, signing, tokens
 from diagnosis.api.base import Throttle
 from diagnosis.models import ModelVersion, Prediction, Report, Review, Role, Slide
 from tests.people import join, laboratory_of
-from tests.readings import active_model, failed, new_slide, png, read, read_field, waiting
+from tests.readings import (
+    active_model,
+    failed,
+    measured_model,
+    new_slide,
+    png,
+    read,
+    read_field,
+    waiting,
+)
 
 pytestmark = pytest.mark.django_db
 SLIDES = "/api/v1/slides/"
@@ -87,7 +96,10 @@ def addresses(image):
         ("POST", reverse("api_image_retry", args=of_image)),
         ("PUT", reverse("api_image_review", args=of_image)),
         ("DELETE", reverse("api_image_review", args=of_image)),
+        ("PUT", reverse("api_image_kind", args=of_image)),
+        ("PUT", reverse("api_slide_basis", args=of_slide)),
         ("GET", reverse("api_cells", args=of_image)),
+        ("POST", reverse("api_cells", args=of_image)),
         ("PUT", reverse("api_cell_review", args=[image.pk, 1])),
         ("DELETE", reverse("api_cell_review", args=[image.pk, 1])),
     ]
@@ -361,6 +373,116 @@ class TestReviews:
         assert "was not read yet" in answer.json()["detail"]
 
 
+class TestCells:
+    @pytest.fixture
+    def field(self, slide):
+        return read_field(slide, "parasitized", "uninfected").image
+
+    def path(self, field, cell=None):
+        name, more = ("api_cell_review", [cell]) if cell else ("api_cells", [])
+        return reverse(name, args=[field.pk, *more])
+
+    def test_opinions_stand_with_their_cell(self, program, field):
+        cell = field.cells.first()
+        said = put(program, self.path(field, cell.pk), label="no-cell", comment="dirt").json()
+        [review] = said["reviews"]
+        assert (review["reviewer"], review["label"]) == ("ada", "no-cell")
+        assert review["comment"] == "dirt"
+        listed, other = program.get(self.path(field)).json()["results"]
+        assert (listed["reviews"], other["reviews"]) == ([review], [])
+        assert program.delete(self.path(field, cell.pk)).json()["reviews"] == []
+
+    def test_whoever_reads_blind_is_told_their_own_word_only(self, laboratory, program, field):
+        Slide.objects.update(is_read_twice=True)
+        ben = program_of(join(laboratory, "ben", Role.REVIEWER).user)
+        path = self.path(field, field.cells.first().pk)
+        put(ben, path, label="uninfected", comment="his")
+        said = put(program, path, label="no-cell", comment="hers").json()
+        assert [review["comment"] for review in said["reviews"]] == ["hers"]
+        assert said["counts_as"] == "parasitized"
+        [listed, _] = program.get(self.path(field)).json()["results"]
+        assert listed["reviews"] == said["reviews"]
+
+    def test_a_cell_that_was_missed_is_added(self, program, field):
+        fields = {"box": [10, 20, 30, 40], "label": "parasitized", "comment": "a ring"}
+        answer = post(program, self.path(field), **fields)
+        assert answer.status_code == 201
+        made = answer.json()
+        assert (made["by"], made["box"]) == ("person", [10, 20, 30, 40])
+        assert made["counts_as"] == "parasitized"
+        assert [review["comment"] for review in made["reviews"]] == ["a ring"]
+        assert made in program.get(self.path(field)).json()["results"]
+        gone = program.delete(self.path(field, made["id"]))
+        assert (gone.status_code, gone.json()["reviews"]) == (200, [])
+        assert len(program.get(self.path(field)).json()["results"]) == 2
+
+    @pytest.mark.parametrize(
+        ("fields", "status"),
+        [
+            ({}, 400),
+            ({"box": [1, 2, 3], "label": "parasitized"}, 400),
+            ({"box": [390, 390, 30, 30], "label": "parasitized"}, 400),
+            ({"box": [10, 20, 1, 1], "label": "parasitized"}, 400),
+            ({"box": ["a", 20, 30, 40], "label": "parasitized"}, 400),
+            ({"box": [10, 20, 30, 40], "label": "no-cell"}, 400),
+            ({"box": [10, 20, 30, 40], "label": "parasitized", "comment": "x" * 201}, 400),
+        ],
+    )
+    def test_what_is_no_cell_is_refused_in_words(self, program, field, fields, status):
+        answer = post(program, self.path(field), **fields)
+        assert answer.status_code == status
+        assert answer.json()
+        assert field.cells.count() == 2
+
+    def test_none_is_added_where_nothing_was_read_nor_by_technicians(
+        self, laboratory, program, slide, field
+    ):
+        fields = {"box": [10, 20, 30, 40], "label": "parasitized"}
+        crop = post(program, self.path(read(slide).image), **fields)
+        assert (crop.status_code, "was not read" in crop.json()["detail"]) == (400, True)
+        ben = program_of(join(laboratory, "ben", Role.TECHNICIAN).user)
+        assert post(ben, self.path(field), **fields).status_code == 403
+
+
+class TestCorrections:
+    """What the machine, or nobody, knew: what an image shows, and the red cell count."""
+
+    def test_an_image_is_read_as_what_it_is(self, program, slide, settings):
+        settings.CELERY_BROKER_URL = "memory://"
+        image = read(slide).image
+        path = reverse("api_image_kind", args=[image.pk])
+        assert put(program, path, kind="field").json() == {"queued": 1}
+        assert put(program, path, kind="field").json() == {"queued": 0}
+        image.refresh_from_db()
+        assert image.kind == "field"
+        assert put(program, path, kind="plate").status_code == 400
+        ModelVersion.objects.update(is_active=False)
+        assert put(program, path, kind="cell").status_code == 503
+
+    def test_what_a_closed_reading_saw_stays(self, program, laboratory):
+        laboratory.second_reading = True
+        laboratory.save()
+        slide = new_slide(laboratory, "KSM-9")
+        image = read(slide).image
+        readings.conclude(slide, laboratory.members.get(), "negative", close=True)
+        answer = put(program, reverse("api_image_kind", args=[image.pk]), kind="field")
+        assert answer.status_code == 409
+        assert "closed their reading" in answer.json()["detail"]
+
+    def test_a_measured_red_cell_count_is_the_basis(self, program, slide):
+        measured_model()
+        read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+        path = reverse("api_slide_basis", args=[slide.pk])
+        said = put(program, path, red_cells_per_microlitre=4_000_000).json()["parasitaemia"]
+        assert (said["basis"], said["is_measured"]) == (4_000_000, True)
+        assert program.get(reverse("api_slide", args=[slide.pk])).json()["parasitaemia"] == said
+        back = put(program, path, red_cells_per_microlitre=None).json()["parasitaemia"]
+        assert (back["basis"], back["is_measured"]) == (5_000_000, False)
+        for wrong in ({}, {"red_cells_per_microlitre": 5}, {"red_cells_per_microlitre": "many"}):
+            answer = put(program, path, **wrong)
+            assert (answer.status_code, [*answer.json()]) == (400, ["red_cells_per_microlitre"])
+
+
 class TestReports:
     def path(self, slide):
         return reverse("api_slide_reports", args=[slide.pk])
@@ -427,6 +549,14 @@ class TestReadings:
             said = put(program, self.path(slide), conclusion=word, comment="Two rings.").json()
             assert (said["reader"], said["conclusion"], said["place"]) == ("ada", word, None)
         assert program.get(self.path(slide)).json()["results"] == [said]
+
+    def test_the_verdict_names_it_and_it_stands_over_what_was_counted(self, program, slide):
+        read(slide, "uninfected")
+        put(program, self.path(slide), conclusion="positive")
+        verdict = program.get(reverse("api_slide", args=[slide.pk])).json()["verdict"]
+        assert (verdict["concluded"], verdict["result"]) == ("positive", "parasitized")
+        assert (verdict["is_critical"], verdict["parasitized"]) == (True, 0)
+        assert verdict["sentence"].startswith("Concluded positive by a person. 0 of 1")
 
     def test_two_readings_differ_and_are_settled(self, program, laboratory, twice):
         ben = program_of(join(laboratory, "ben", Role.REVIEWER).user)

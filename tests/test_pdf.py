@@ -120,6 +120,22 @@ def test_what_a_person_concludes_of_the_slide_stands_first(slide):
     assert "ada: positive. Rings in the thick film." in words
 
 
+@pytest.mark.parametrize(
+    ("concluded", "tone"),
+    [("", "negative"), ("negative", "negative"), ("cannot-tell", "open"), ("positive", "critical")],
+)
+def test_its_colour_follows_the_conclusion(slide, concluded, tone):
+    read_field(slide, *["uninfected"] * 600)
+    readings.conclude(slide, slide.laboratory.members.get(), concluded, "Seen.")
+    assert pdf._tone(summary.of_slide(slide)) == tone
+
+
+def test_chosen_cells_are_never_coloured_as_a_negative_slide(slide):
+    read(slide, "uninfected")
+    readings.conclude(slide, slide.laboratory.members.get(), "negative")
+    assert pdf._tone(summary.of_slide(slide)) == "open"
+
+
 def test_before_it_is_signed_it_is_preliminary(slide):
     page = text(made(slide))
     assert "Preliminary" in page
@@ -237,6 +253,116 @@ def test_the_longest_of_everything_is_one_page_and_says_what_is_cut(laboratory):
     for x, y, words in places(reader):
         assert 40 < x < 560, words
         assert 20 < y < 810, words
+
+
+HOSTILE = [
+    "<b>bold</b> &amp; <script>alert(1)</script>",
+    ") Tj ET Q (injected) \\\\ \\",
+    "=1+1\n<a href='http://x'>here</a>",
+]
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_what_people_type_is_shown_as_they_typed_it(laboratory, words):
+    laboratory.name = words
+    laboratory.save()
+    measured_model()
+    slide = new_slide(laboratory, "KSM-7", note=words)
+    read_field(slide, "parasitized", image=new_image(slide, words, 400))
+    readings.conclude(slide, laboratory.members.get(), "positive", words)
+    content = summary.of_slide(slide)
+    content["reviewers"], content["cell_notes"], content["lines"] = [words], [words], ["", words]
+    report = Report(slide=slide, number=2, who="ada", comment=words, reason=words, signed_at=NOW)
+    reader = page_of(pdf.of(content, report, NOW))
+    plain = " ".join(words.split())
+    assert text(reader).count(plain) >= 8
+    assert reader.metadata.author == words
+    assert "/Annots" not in reader.pages[0]
+    assert set(reader.trailer["/Root"].keys()).isdisjoint({"/OpenAction", "/AA", "/AcroForm"})
+
+
+UNDRAWABLE = ["مختبر", "מעבדה", "実験室", "የላቦራቶሪ", "🦟🩸", "𝒦"]
+
+
+@pytest.mark.parametrize("word", UNDRAWABLE)
+def test_letters_that_cannot_be_drawn_are_marked_and_that_is_said(laboratory, word):
+    laboratory.name = f"Kisumu {word}"
+    laboratory.save()
+    slide = new_slide(laboratory, "KSM-7", note=f"{word} third")
+    reader = made(slide)
+    page, marks = text(reader), len(word) * "\ufffd"
+    assert f"Kisumu {marks}" in page
+    assert f"{marks} third" in page
+    assert page.count("\ufffd stands for a letter that this page cannot draw") == 1
+    assert reader.metadata.author == laboratory.name
+
+
+def test_letters_are_drawn_however_they_are_spelled(laboratory):
+    laboratory.name = "Re\u0301fe\u0301rence\u202e\u200d\tΚω Ж"
+    laboratory.save()
+    page = text(made(new_slide(laboratory, "KSM-7")))
+    assert "Référence Κω Ж" in page
+    assert "stands for" not in page
+
+
+def test_what_is_cut_is_said_to_be_longer_and_where_it_is(slide):
+    hint = "What ends in … is longer on the slide's page."
+    slide.note = "note " * 55 + "to its end."
+    slide.save()
+    page = text(made(slide))
+    assert "to its end." in page
+    assert hint not in page
+    slide.note = "W" * 300
+    slide.save()
+    assert hint in text(made(slide))
+
+
+def test_a_word_that_is_longer_than_a_line_goes_on_in_the_next(slide, laboratory):
+    image = new_image(slide, "x" * 190 + "-end.png", 400)
+    field = read_field(slide, "parasitized", image=image)
+    cells.say(field.image, laboratory.members.get(), field.cells.get().pk, "parasitized", "Rings")
+    page = text(made(slide)).replace(" ", "")
+    assert "-end.png,cell1:Rings" in page
+
+
+def test_the_longest_headline_is_whole(slide, laboratory):
+    read_field(slide, *["uncertain"] * 1100, *["uninfected"] * 900)
+    readings.conclude(slide, laboratory.members.get(), "cannot-tell")
+    content = summary.of_slide(slide)
+    assert len(content["headline"]) > 90
+    assert content["headline"] in text(made(slide))
+
+
+def test_readings_are_there_whole_or_counted(slide):
+    read_field(slide, *["uninfected"] * 600)
+    content = summary.of_slide(slide)
+    said = [f"First reader ada: positive. {'ring ' * 40}one.", f"ben: negative. {'seen ' * 40}two."]
+    settled = [f"Cell {n}: {'disputed ' * 12}settled." for n in range(9)]
+    content |= {"second_reading": "Read by two people.", "readings": [*said, *settled]}
+    page = text(page_of(pdf.of(content, None, NOW)))
+    assert "Read by two people. First reader ada: positive." in page
+    assert "one. ben: negative." in page
+    assert "two." in page
+    assert re.search(r"settled\. and \d more, on the slide's page", page)
+
+
+def test_what_has_no_room_is_named(slide):
+    read_field(slide, "parasitized", *["uninfected"] * 600)
+    read(slide, "parasitized")
+    content = summary.of_slide(slide)
+    content["lines"] = [f"Line {number}." for number in range(5)]
+    content["readings"] = [" ".join(["reading"] * 80)]
+    words = {"comment": "comment\n" * 7, "reason": "reason\n" * 7}
+    report = Report(slide=slide, number=2, who="ada", signed_at=NOW, **words)
+    change = signing.Change("", "changed\n" * 7, [])
+    content["note"], content["headline"] = "🦟" * 300, "Headline " * 30
+    reader = page_of(pdf.of(content, report, NOW, change))
+    page = text(reader)
+    assert not reader.pages[0].images
+    assert "What ends in … is longer on the slide's page." in page
+    assert "\ufffd stands for a letter that this page cannot draw." in page
+    assert "Only on the slide's page: notes, pictures of fields, pictures of cells." in page
+    assert min(y for _, y, _ in places(reader)) > 20
 
 
 @pytest.mark.parametrize("crops", [0, 3, 8])

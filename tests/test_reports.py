@@ -1,12 +1,10 @@
 import csv
-import gc
 import io
-import tracemalloc
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
-from diagnosis import cells, reports, reviews
+from diagnosis import cells, readings, reports, reviews
 from diagnosis.models import Prediction, Slide, SmearImage
 from tests.people import join, laboratory_of, person
 from tests.readings import active_model, failed, new_image, new_slide, read, read_field, waiting
@@ -73,6 +71,17 @@ def test_what_people_said_stands_beside_the_model(slide, laboratory):
     assert table()[1]["reviews"] == "ada: parasitized; a former member: cannot tell"
 
 
+def test_what_people_conclude_of_the_slide_stands_in_each_of_its_rows(slide, laboratory):
+    read(slide, "uninfected"), read_field(slide, "uninfected", "uninfected")
+    assert {row["slide concluded"] for row in table()} == {""}
+    readings.conclude(slide, laboratory.members.get(), "positive")
+    assert [row["slide concluded"] for row in table()] == ["positive"] * 2
+    assert [row["counts as"] for row in table()] == ["uninfected"] * 2
+    slide.refresh_from_db()
+    rows = cell_table(slide, NOBODY)
+    assert [row["slide concluded"] for row in rows] == ["positive"] * 2
+
+
 def test_what_was_not_read_has_its_row_too(slide):
     waiting(slide)
     failed(slide, error="It broke off.")
@@ -135,37 +144,6 @@ def test_the_answer_is_a_private_download(slide):
     assert b"S-1" in b"".join(response.streaming_content)
 
 
-def test_memory_does_not_grow_with_the_number_of_rows(slide, monkeypatch):
-    monkeypatch.setattr(reports, "ROWS_IN_MEMORY", 100)
-    model = active_model()
-
-    def add(number: int) -> None:
-        images = [
-            SmearImage(slide=slide, name="x", sha256=f"{n}", width=9, height=9)
-            for n in range(slide.images.count(), number)
-        ]
-        SmearImage.objects.bulk_create(images)
-        Prediction.objects.bulk_create(
-            Prediction(image=image, slide=slide, model=model) for image in images
-        )
-
-    def peak() -> int:
-        gc.collect()  # empties Python's own stores, too
-        tracemalloc.start()
-        rows = sum(1 for _ in reports.csv_lines(Slide.objects.all(), NOBODY))
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert rows == slide.images.count() + 1
-        return size
-
-    # Python keeps up to 2,000 freed tuples of a row's length: enough rows to meet that both times.
-    add(1500)
-    peak()  # what is loaded at first use is not counted
-    few = peak()
-    add(6000)
-    assert peak() < 1.3 * few
-
-
 def test_a_field_has_its_cells_in_its_row(slide, laboratory):
     reading = read_field(slide, "parasitized", "uninfected", "uncertain", "edge")
     cells.say(reading.image, laboratory.members.get(), reading.cells.first().pk, "uninfected")
@@ -204,19 +182,6 @@ def test_one_row_a_cell_with_what_was_said_of_it(slide, laboratory):
     assert cut["counts as"] == "edge"
     assert (added["model"], added["counts as"]) == ("", "uninfected")
     assert [added[name] for name in ("x", "y", "width", "height")] == ["10", "20", "30", "40"]
-
-
-def test_what_a_version_was_measured_by_is_not_loaded_with_each_row(
-    slide, django_assert_max_num_queries
-):
-    read(slide, "parasitized"), read_field(slide, "parasitized", "uninfected")
-    with django_assert_max_num_queries(20) as asked:
-        list(reports.csv_lines(Slide.objects.all(), NOBODY))
-        list(reports.cell_lines(slide, NOBODY))
-    assert asked.captured_queries
-    said = " ".join(query["sql"] for query in asked.captured_queries)
-    assert '"manifest"' not in said
-    assert '"metrics"' not in said
 
 
 def test_cells_cost_as_many_queries_however_many_there_are(

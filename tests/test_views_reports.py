@@ -77,7 +77,34 @@ def test_a_report_that_was_amended_stays_as_a_file_that_says_so(ada, laboratory,
     assert "Replaced by report 2" in first
     assert "The first word." in first
     assert "Amended" in newest
-    assert ada.get(reverse("signed_pdf", args=[slide.pk, 3])).status_code == 404
+    for name in ("signed_pdf", "signed_fhir"):
+        assert ada.get(reverse(name, args=[slide.pk, 3])).status_code == 404
+
+
+def test_its_fhir_is_an_earlier_version_of_the_same_report(ada, laboratory, slide):
+    person = laboratory.members.get()
+    signing.sign(slide, person, comment="The first word.")
+    signing.amend(slide, person, "A field more.")
+    address = reverse("signed_fhir", args=[slide.pk, 1])
+    assert address in ada.get(reverse("slide_report", args=[slide.pk, 1])).content.decode()
+    answer = ada.get(address)
+    assert answer["Content-Disposition"] == 'attachment; filename="KSM-7-report-1.json"'
+    first, second, newest = (
+        json.loads(ada.get(path).content)["entry"][0]["resource"]
+        for path in (
+            address,
+            reverse("signed_fhir", args=[slide.pk, 2]),
+            reverse("report_fhir", args=[slide.pk]),
+        )
+    )
+    assert second == newest
+    assert first["id"] == newest["id"]
+    assert [one["status"] for one in (first, newest)] == ["final", "amended"]
+    assert [one["meta"]["versionId"] for one in (first, newest)] == ["1", "2"]
+    assert first["meta"]["lastUpdated"] < newest["meta"]["lastUpdated"]
+    assert first["conclusion"].startswith("Replaced by report 2.")
+    assert "The first word." in first["conclusion"]
+    assert "Replaced" not in newest["conclusion"]
 
 
 def test_what_was_signed_is_what_both_files_say_whatever_is_said_since(ada, laboratory, slide):

@@ -27,6 +27,7 @@ from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView, exception_handler
 
 from .. import (
+    again,
     cells,
     disputes,
     limits,
@@ -146,11 +147,17 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         error = Full(error)
     elif isinstance(error, registry.NoModel):
         error = Unready(str(error))
+    elif isinstance(error, cells.CellError):
+        error = ParseError(str(error))
     elif isinstance(error, cells.NoSuchCell):
         error = NotFound(str(error))
     elif isinstance(
         error,
-        reviews.NothingToReview | signing.CannotSign | readings.NotNow | disputes.CannotSettle,
+        reviews.NothingToReview
+        | signing.CannotSign
+        | readings.NotNow
+        | disputes.CannotSettle
+        | again.Closed,
     ):
         error = Conflict(str(error))
     return exception_handler(error, context)

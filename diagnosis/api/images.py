@@ -5,8 +5,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from .. import access, audit, cells, gallery, intake, reviews
-from ..models import SmearImage
+from .. import access, again, audit, cells, gallery, intake, reviews
+from ..models import Cell, SmearImage
 from . import serializers
 from .base import Asked, View
 
@@ -52,6 +52,19 @@ class Retry(View):
         return Response({"queued": int(intake.retry(image))})
 
 
+class ImageKind(View):
+    @extend_schema(
+        summary="Say what an image shows, one cell or a whole field: it is read as that",
+        request=serializers.NewKind,
+        responses=serializers.Queued,
+    )
+    def put(self, request: Asked, pk: str) -> Response:
+        image = access.get_image(request.user, pk)
+        said = serializers.NewKind(data=request.data)
+        said.is_valid(raise_exception=True)
+        return Response({"queued": int(again.read_as(image, said.validated_data["kind"]))})
+
+
 class ImageReview(View):
     @extend_schema(
         summary="Say what an image shows, in place of what you said before",
@@ -74,13 +87,26 @@ class ImageReview(View):
 
 class Cells(View):
     @extend_schema(
-        summary="The red cells of a whole field", responses=serializers.CellOut(many=True)
+        summary="The red cells of a whole field, with what people say of them",
+        description="Of two readings the other's is shown once you have closed your own.",
+        responses=serializers.CellOut(many=True),
     )
     def get(self, request: Asked, pk: str) -> Response:
         image = access.get_image(request.user, pk)
         audit.saw([image.slide])
         pages, found = self.paged(cells.of_image(image, request.user))
         return pages.get_paginated_response(serializers.CellOut(found, many=True).data)
+
+    @extend_schema(
+        summary="Add a red cell that the machine missed",
+        request=serializers.NewCell,
+        responses={201: serializers.CellOut},
+    )
+    def post(self, request: Asked, pk: str) -> Response:
+        image = access.get_image_to_review(request.user, pk)
+        new = serializers.NewCell(data=request.data)
+        new.is_valid(raise_exception=True)
+        return _cell(request, cells.add(image, request.user, **new.validated_data), 201)
 
 
 class CellReview(View):
@@ -103,5 +129,10 @@ class CellReview(View):
 def _said(request: Asked, image: SmearImage, cell: str, label: str, comment: str = "") -> Response:
     found = cells.get(image, request.user, cell)
     cells.say(image, request.user, found.pk, label, comment)
-    found.refresh_from_db()
-    return Response(serializers.CellOut(found).data)
+    return _cell(request, found)
+
+
+def _cell(request: Asked, cell: Cell, status: int = 200) -> Response:
+    cell.refresh_from_db()
+    cells.tell(cell, request.user)
+    return Response(serializers.CellOut(cell).data, status)

@@ -17,7 +17,7 @@ REFUSED_FIELDS = {
     "description": "`detail`, or the refused fields, each with why.",
     "additionalProperties": {},
 }
-REVIEWS, NEEDS_MODEL = "/review/", ("/images/", "/again/", "/retry/")
+REVIEWS, NEEDS_MODEL = "/review/", ("/images/", "/again/", "/retry/", "/kind/")
 
 
 class Tokens(OpenApiAuthenticationExtension):
@@ -79,7 +79,12 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
     if method == "post" and path.endswith("/differences/"):
         found["403"] = "Your role does not settle."
         found["409"] = "The two readings do not differ there, or not in that."
-    if method == "post" and path.endswith(NEEDS_MODEL):
+    if method == "post" and path.endswith("/cells/"):
+        found["403"] = "Your role does not review."
+        found["409"] = "Your reading is closed, or two others read the slide already."
+    if method == "put" and path.endswith("/kind/"):
+        found["409"] = "Somebody has closed their reading with the image as it is."
+    if method != "get" and path.endswith(NEEDS_MODEL):
         found["503"] = "No model is active on this site."
     if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):
         found["507"] = "The laboratory has filled its storage."

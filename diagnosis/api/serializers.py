@@ -10,6 +10,7 @@ from ..history import RESULTS, STATUSES
 from ..models import (
     Cell,
     CellOpinion,
+    CellReview,
     Conclusion,
     Decision,
     Finding,
@@ -53,6 +54,10 @@ class VerdictOut(serializers.Serializer):
     status = serializers.ChoiceField(
         ["empty", "reading", "failed", "done"],
         help_text="`reading`: ask again. `failed`: some image was not read.",
+    )
+    concluded = serializers.ChoiceField(
+        ["", *Conclusion.values],
+        help_text="What people conclude of the whole slide; it stands over what was counted.",
     )
     is_critical = serializers.BooleanField(help_text="Someone must be told at once.")
     sentence = serializers.CharField()
@@ -136,6 +141,18 @@ class OneSlideOut(SlideOut):
 
     class Meta(SlideOut.Meta):
         fields = (*SlideOut.Meta.fields, "parasitaemia")  # type: ignore[assignment]
+
+
+class NewBasis(serializers.ModelSerializer):
+    class Meta:
+        model = Slide
+        fields = ("red_cells_per_microlitre",)
+        extra_kwargs = {
+            "red_cells_per_microlitre": {
+                "required": True,
+                "help_text": "As measured for this patient; null takes it back.",
+            }
+        }
 
 
 class NewSlide(serializers.ModelSerializer):
@@ -332,6 +349,15 @@ class ReviewOut(serializers.ModelSerializer):
         fields = ("reviewer", "label", "comment", "created_at")
 
 
+class CellReviewOut(ReviewOut):
+    """What a person said of a red cell."""
+
+    label = serializers.ChoiceField(CellOpinion.choices)  # type: ignore[assignment]
+
+    class Meta(ReviewOut.Meta):
+        model = CellReview
+
+
 class ImageOut(serializers.Serializer):
     """An image, made from its current prediction."""
 
@@ -384,12 +410,13 @@ class CellOut(serializers.ModelSerializer):
     reasons = serializers.ListField(child=serializers.CharField())
     counts_as = serializers.SerializerMethodField()
     by = serializers.SerializerMethodField()
+    reviews = CellReviewOut(source="standing", many=True)
 
     class Meta:
         model = Cell
         fields = (
             "id", "number", "box", "edge", "label", "probability", "decision", "reasons",
-            "reviewed", "counts_as", "by",
+            "reviewed", "counts_as", "by", "reviews",
         )  # fmt: skip
 
     def get_counts_as(self, cell: Cell) -> str:
@@ -399,9 +426,28 @@ class CellOut(serializers.ModelSerializer):
         return "machine" if cell.prediction_id else "person"
 
 
+class NewCell(serializers.Serializer):
+    """A red cell that the machine missed."""
+
+    box = serializers.ListField(
+        child=serializers.IntegerField(),
+        min_length=4,
+        max_length=4,
+        help_text="Left, top, width and height in pixels.",
+    )
+    label = serializers.ChoiceField(  # type: ignore[assignment]
+        [choice for choice in CellOpinion.choices if choice[0] != CellOpinion.NO_CELL]
+    )
+    comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+
 class NewCellReview(serializers.Serializer):
     label = serializers.ChoiceField(CellOpinion.choices)  # type: ignore[assignment]
     comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+
+class NewKind(serializers.Serializer):
+    kind = serializers.ChoiceField(Kind.choices)
 
 
 class NewReview(serializers.Serializer):

@@ -104,15 +104,33 @@ class OneSlide(View):
         responses=serializers.OneSlideOut,
     )
     def get(self, request: Asked, pk: str) -> Response:
-        slide: Any = access.get_slide(request.user, pk)
+        slide = access.get_slide(request.user, pk)
         audit.saw([slide])
-        slide.tally, slide.result = verdict.tally(slide), finding.of_slide(slide)
-        return Response(serializers.OneSlideOut(slide, context={"request": request}).data)
+        return one_shown(request, slide)
 
     @extend_schema(summary="Delete a slide; an administrator can restore it for 30 days")
     def delete(self, request: Asked, pk: str) -> Response:
         deletion.delete(access.get_slide_to_delete(request.user, pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def one_shown(request: Asked, slide: Any) -> Response:
+    slide.tally, slide.result = verdict.tally(slide), finding.of_slide(slide)
+    return Response(serializers.OneSlideOut(slide, context={"request": request}).data)
+
+
+class SlideBasis(View):
+    @extend_schema(
+        summary="The red cell count by which parasites per µL are worked out",
+        request=serializers.NewBasis,
+        responses=serializers.OneSlideOut,
+    )
+    def put(self, request: Asked, pk: str) -> Response:
+        slide = access.get_slide(request.user, pk)
+        basis = serializers.NewBasis(data=request.data)
+        basis.is_valid(raise_exception=True)
+        verdict.set_basis(slide, **basis.validated_data)
+        return one_shown(request, access.get_slide(request.user, pk))
 
 
 class SlideImages(View):

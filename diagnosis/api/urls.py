@@ -11,6 +11,7 @@ urlpatterns = [
     path("slides/", slides.Slides.as_view(), name="api_slides"),
     path("slides/<str:pk>/", slides.OneSlide.as_view(), name="api_slide"),
     path("slides/<str:pk>/images/", slides.SlideImages.as_view(), name="api_slide_images"),
+    path("slides/<str:pk>/basis/", slides.SlideBasis.as_view(), name="api_slide_basis"),
     path("slides/<str:pk>/again/", slides.SlideAgain.as_view(), name="api_slide_again"),
     path("slides/<str:pk>/retry/", slides.SlideRetry.as_view(), name="api_slide_retry"),
     path("slides/<str:pk>/reports/", slides.SlideReports.as_view(), name="api_slide_reports"),
@@ -23,6 +24,7 @@ urlpatterns = [
     path("images/<str:pk>/", images.Image.as_view(), name="api_image"),
     path("images/<str:pk>/photo/", images.Photo.as_view(), name="api_image_photo"),
     path("images/<str:pk>/retry/", images.Retry.as_view(), name="api_image_retry"),
+    path("images/<str:pk>/kind/", images.ImageKind.as_view(), name="api_image_kind"),
     path("images/<str:pk>/review/", images.ImageReview.as_view(), name="api_image_review"),
     path("images/<str:pk>/cells/", images.Cells.as_view(), name="api_cells"),
     path(

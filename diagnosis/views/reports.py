@@ -21,5 +21,11 @@ def signed_pdf(request: Asked, pk: UUID, number: int) -> HttpResponse:
 
 @require_safe
 @signed_in
+def signed_fhir(request: Asked, pk: UUID, number: int) -> HttpResponse:
+    return documents.signed_fhir_response(access.get_slide(request.user, pk), number)
+
+
+@require_safe
+@signed_in
 def report_fhir(request: Asked, pk: UUID) -> HttpResponse:
     return documents.fhir_response(access.get_slide(request.user, pk))
