@@ -352,10 +352,10 @@ class ReviewOut(serializers.ModelSerializer):
 class CellReviewOut(ReviewOut):
     """What a person said of a red cell."""
 
-    label = serializers.ChoiceField(CellOpinion.choices)  # type: ignore[assignment]
+    label = serializers.ChoiceField(CellOpinion.choices)
 
     class Meta(ReviewOut.Meta):
-        model = CellReview
+        model = CellReview  # type: ignore[assignment]
 
 
 class ImageOut(serializers.Serializer):
