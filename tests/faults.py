@@ -317,7 +317,9 @@ def worker_out_of_memory(stand: Stand) -> None:
     """The kernel kills whatever takes the place of the process that read."""
     with memory_of(psutil.Process(stand.site.workers[0].pid), 60_000_000):
         worker_child(stand).kill()
-        time.sleep(AWAY)
+        before = kernel_kills()
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: kernel_kills() > before, "the kernel", GIVEN_UP)
 
 
 def kernel_kills() -> int:
@@ -458,13 +460,17 @@ def deployed(stand: Stand) -> None:
 
 
 @contextlib.contextmanager
-def full(disk: Path) -> Iterator[None]:
+def full(disk: Path) -> Iterator[Callable[[], None]]:
+    """What is yielded fills it again, where something was taken off meanwhile."""
     filler = disk / "filler"
-    with filler.open("wb") as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(1_000_000))
-            file.flush()
-    yield
+
+    def fill() -> None:
+        with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(1_000_000)):  # the last time in part
+                pass
+
+    fill()
+    yield fill
     filler.unlink()
 
 
@@ -502,8 +508,11 @@ def file_broker(stand: Stand) -> Iterator[None]:
 
 def broker_full(stand: Stand) -> None:
     with file_broker(stand):
-        with full(stand.disks[2]):
-            time.sleep(AWAY)
+        over = time.monotonic() + AWAY
+        with full(stand.disks[2]) as fill:
+            while time.monotonic() < over:
+                fill()
+                time.sleep(0.05)
         time.sleep(1)
 
 

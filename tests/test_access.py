@@ -391,7 +391,7 @@ TABLE = {
     "api_cells, a missed one": of_reviewers(
         "field", opens=201, data={"box": "box", "label": "parasitized"}
     ),
-    "api_image_kind": of_image(opens=200, method="put", data={"kind": "cell"}),
+    "api_image_kind": of_image(opens=200, method="put", data={"kind": "kind"}),
     "api_slide_basis": of_slide(
         opens=200, method="put", data={"red_cells_per_microlitre": "4000000"}
     ),
@@ -471,6 +471,7 @@ def place(laboratory):
     invitation = laboratory.invitations.create(invited_by=people["administrator"])
     parts = {
         "box": [1, 2, 30, 40],
+        "kind": "cell",
         "slide": slide.pk,
         "deleted slide": new_slide(laboratory, deleted_at=timezone.now()).pk,
         "signed slide": signed.pk,
