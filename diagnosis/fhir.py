@@ -238,9 +238,9 @@ def _presence_of(content: dict[str, Any]) -> tuple[str, str, str] | None:
         return DETECTED
     if (concluded or finding) == NEGATIVE and finding and not content["is_critical"]:
         return NOT_DETECTED
-    if concluded == Conclusion.CANNOT_TELL or finding:
-        return INCONCLUSIVE
-    return INCONCLUSIVE if crops.get("parasitized") or crops.get("uncertain") else None
+    suspicious = crops.get("parasitized") or crops.get("uncertain")
+    is_open = finding or concluded == Conclusion.CANNOT_TELL or suspicious
+    return INCONCLUSIVE if is_open else None
 
 
 def _concluded(content: dict[str, Any]) -> str:
