@@ -307,10 +307,19 @@ def memory_of(process: psutil.Process, limit: int) -> Iterator[None]:
     (group / "memory.limit_in_bytes").write_text(str(limit))
     for each in (process, *process.children(recursive=True)):
         (group / "cgroup.procs").write_text(str(each.pid))
-    yield
-    for pid in (group / "cgroup.procs").read_text().split():
-        (MEMORY / "cgroup.procs").write_text(pid)
-    group.rmdir()
+    try:
+        yield
+    finally:
+        wait_for(lambda: left(group), "the group of processes to be left")
+
+
+def left(group: Path) -> bool:
+    """Whether it is gone. A process may still be starting or ending in it, which keeps it busy."""
+    with contextlib.suppress(OSError):
+        for pid in (group / "cgroup.procs").read_text().split():
+            (MEMORY / "cgroup.procs").write_text(pid)
+        group.rmdir()
+    return not group.exists()
 
 
 def worker_out_of_memory(stand: Stand) -> None:
