@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -126,7 +127,7 @@ def test_each_version_works_on_while_the_next_migration_runs(database):
     version = Version(migrate_to(STEPS[0]))
     for step in STEPS[1:]:
         with at_work(version, step):
-            migrated = upgrade.giving_way(lambda step=step: migrate_to(step))
+            migrated = upgrade.giving_way(partial(migrate_to, step))
         version.work()
         version = Version(migrated)
     version.work()
