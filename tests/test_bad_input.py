@@ -81,7 +81,7 @@ def test_a_site_under_bad_files(live_stack):
     assert site.said("Internal Server Error") == 0
 
 
-def test_what_is_no_file_to_a_form_is_answered_in_words(live_stack):
+def test_odd_requests_are_answered_in_words(live_stack):
     site = live_stack(start=False)
     site.start(workers=0)
     trial = Trial(site)
@@ -92,3 +92,13 @@ def test_what_is_no_file_to_a_form_is_answered_in_words(live_stack):
     answer = trial.visitor.send(trial.path, form_of([("", b"x")]))
     assert answer.status == 400
     assert answer.json["error"] == "Choose at least one photograph."
+    # 5,000 at once, as somebody's program might send a whole folder.
+    folder = trial.visitor.send(trial.path, form_of([(f"{i}.png", b"x") for i in range(5_000)]))
+    assert folder.status == 400
+    assert folder.json["error"] == "Send at most 500 files at a time."
+    assert trial._states(("queued",)) == {}
+    most = trial.visitor.send(trial.path, form_of([(f"{i}.png", b"x") for i in range(500)]))
+    assert most.status == 200
+    refusals = [receipt["refusal"] for receipt in most.json["receipts"]]
+    assert len(refusals) == 500
+    assert refusals[0].startswith("This is not an image we can read")
