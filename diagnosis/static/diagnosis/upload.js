@@ -49,12 +49,14 @@ function preview(file, place) {
   place.textContent = file.name.split(".").pop().slice(0, 4).toUpperCase();
   const picture = new Image();
   picture.alt = "";
+  picture.loading = "lazy"; // of thousands, those that come into sight
   picture.addEventListener("load", () => {
     place.replaceChildren(picture);
     URL.revokeObjectURL(picture.src);
   });
   picture.addEventListener("error", () => URL.revokeObjectURL(picture.src));
   picture.src = URL.createObjectURL(file);
+  place.append(picture);
 }
 
 function sizeOf(file) {
