@@ -55,9 +55,12 @@ class Standing:
 
 
 def standing(slide: Slide) -> Standing:
-    version = ModelVersion.objects.filter(is_active=True).first()
+    version = ModelVersion.objects.filter(is_active=True).defer("manifest", "metrics").first()
     if version is None:
         return Standing()
+    as_read = {"model": version, "kind": F("image__kind"), "is_current": True}
+    if not slide.predictions.exclude(**as_read).exists():
+        return Standing(version)  # asked of most slides, and each time their page asks
     waits, beside = Q(state__in=PENDING_STATES), Q(is_current=False)
     settled = waits | current.hides_opinions()
     own = Q(model=version, kind=F("image__kind"))
