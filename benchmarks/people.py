@@ -18,8 +18,7 @@ CELLS = sorted(Path(os.environ["LOAD_CELLS"]).iterdir())
 CSRF = "c" * 32
 CARD = re.compile(r'id="image-([0-9a-f-]{36})".*?</li>', re.S)
 SEEN = re.compile(r'name="seen" value="([^"]*)"')
-NEXT = re.compile(r'<section id="results"[^>]* hx-get="([^"]*)"')
-EVERY = re.compile(r'<section id="results"[^>]* every (\d+)(ms|s)')
+NEXT = re.compile(r'<section id="results"[^>]* hx-get="([^"]*)"[^>]* every (\d+)(ms|s)')
 WATCHED = 4
 """Seconds that a person looks at their images being read."""
 FULL = 40
@@ -83,9 +82,9 @@ class Person(HttpUser):
     def poll(self) -> None:
         """As the page does: where and as often as it says, which knows what it shows already."""
         begun, text = time.monotonic(), self.results(f"{self.slide}results/")
-        while time.monotonic() - begun < WATCHED and (pace := EVERY.search(text)):
-            time.sleep(int(pace[1]) / (1000 if pace[2] == "ms" else 1))
-            text = self.results(html.unescape(NEXT.search(text)[1])) or text
+        while time.monotonic() - begun < WATCHED and (asks := NEXT.search(text)):
+            time.sleep(int(asks[2]) / (1000 if asks[3] == "ms" else 1))
+            text = self.results(html.unescape(asks[1])) or text
         self.unread = [
             (card[1], seen[1]) for card in CARD.finditer(text)
             if (seen := SEEN.search(card[0])) and "data-take-back" not in card[0]

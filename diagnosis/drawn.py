@@ -1,8 +1,8 @@
 """Parts of pages that are drawn once and kept, each under all that it shows.
 
 To draw the card of an image costs more than to find it. A part is given nothing but what its key
-names, or can be told from that: what changes has another key at once, and what one person sees is
-never shown to another. Each web process keeps its own.
+names, or can be told from that: what changes has another key at once, and the card that one person
+sees is never shown to another. Each web process keeps its own.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.cache import caches
 from django.db.models import Model
-from django.template import Context
+from django.template import Context, Engine
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
@@ -49,14 +49,12 @@ def _values(row: Model) -> list[Any]:
     return [getattr(row, field.attname) for field in row._meta.concrete_fields]
 
 
-def _part(
-    context: Context, template: str, given: dict[str, Any], shown: list[Any]
-) -> SafeString:
+def _part(context: Context, template: str, given: dict[str, Any], shown: list[Any]) -> SafeString:
     named = repr([template, get_language(), *shown])
     key, kept = hashlib.sha256(named.encode()).hexdigest(), caches["parts"]
     html = kept.get(key)
     if html is None:
         apart = context.new({**given, "csrf_token": TOKEN})
-        html = context.template.engine.get_template(template).render(apart)  # type: ignore[attr-defined]
+        html = Engine.get_default().get_template(template).render(apart)
         kept.set(key, html)
     return SafeString(html.replace(TOKEN, str(context.get("csrf_token", ""))))

@@ -64,9 +64,9 @@ CHANGES = {
     "its picture has another name": lambda p: SmearImage.objects.filter(pk=p.image.pk).update(
         name="another.png"
     ),
-    "the slide of its twin has another code": lambda p: Slide.objects.filter(
-        pk=p.other.pk
-    ).update(code="KSM-9"),
+    "the slide of its twin has another code": lambda p: Slide.objects.filter(pk=p.other.pk).update(
+        code="KSM-9"
+    ),
     "it is not read yet": lambda p: Prediction.objects.filter(pk=p.reading.pk).update(
         state="queued"
     ),
@@ -119,9 +119,10 @@ def test_nobody_sees_the_card_of_another(place):
 
 def test_its_forms_lead_back_to_this_page(place):
     place.page()
-    assert f"{reverse('image_review', args=[place.image.pk])}?show=parasitized" in place.page(
-        show="parasitized"
-    ).text
+    assert (
+        f"{reverse('image_review', args=[place.image.pk])}?show=parasitized"
+        in place.page(show="parasitized").text
+    )
 
 
 def test_its_forms_carry_the_token_of_this_page(place):

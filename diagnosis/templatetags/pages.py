@@ -1,11 +1,11 @@
 """Small pieces that many pages draw."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from django import template
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import QueryDict
-from django.template import Context
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -170,6 +170,6 @@ def query(context: Mapping, **changes: object) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def card(context: Context, prediction: Prediction) -> SafeString:
+def card(context: Any, prediction: Prediction) -> SafeString:
     """Of an image; its forms lead back to this page."""
     return drawn.card(context, prediction, query(context))
