@@ -1,5 +1,6 @@
 """What locust lets people do on a running site; benchmarks.load starts it."""
 
+import html
 import itertools
 import json
 import os
@@ -17,6 +18,9 @@ CELLS = sorted(Path(os.environ["LOAD_CELLS"]).iterdir())
 CSRF = "c" * 32
 CARD = re.compile(r'id="image-([0-9a-f-]{36})".*?</li>', re.S)
 SEEN = re.compile(r'name="seen" value="([^"]*)"')
+NEXT = re.compile(r'<section id="results"[^>]* hx-get="([^"]*)"[^>]* every (\d+)(ms|s)')
+WATCHED = 4
+"""Seconds that a person looks at their images being read."""
 FULL = 40
 """Images after which a person begins another slide."""
 numbers = itertools.count()
@@ -71,15 +75,18 @@ class Person(HttpUser):
                 answer.failure(f"not all stored: {answer.text[:500]}")
         self.poll()
 
+    def results(self, address: str) -> str:
+        headers = {"HX-Request": "true"}
+        return self.client.get(address, name="page: results", headers=headers).text
+
     def poll(self) -> None:
-        for pause in (0.2, 0.5, 1, 2):
-            time.sleep(pause)
-            answer = self.client.get(f"{self.slide}results/", name="page: results",
-                                     headers={"HX-Request": "true"})  # fmt: skip
-            if "every" not in answer.text:
-                break
+        """As the page does: where and as often as it says, which knows what it shows already."""
+        begun, text = time.monotonic(), self.results(f"{self.slide}results/")
+        while time.monotonic() - begun < WATCHED and (asks := NEXT.search(text)):
+            time.sleep(int(asks[2]) / (1000 if asks[3] == "ms" else 1))
+            text = self.results(html.unescape(asks[1])) or text
         self.unread = [
-            (card[1], seen[1]) for card in CARD.finditer(answer.text)
+            (card[1], seen[1]) for card in CARD.finditer(text)
             if (seen := SEEN.search(card[0])) and "data-take-back" not in card[0]
         ]  # fmt: skip
 

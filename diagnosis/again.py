@@ -38,6 +38,7 @@ class Standing:
     """How the images of a slide stand to the active version."""
 
     version: ModelVersion | None = None
+    """Told where some image was not read by it alone."""
     outdated: int = 0
     """Read by another version, and not on the way to be read by this one."""
     pending: int = 0
@@ -55,6 +56,9 @@ class Standing:
 
 
 def standing(slide: Slide) -> Standing:
+    as_read = {"model__is_active": True, "kind": F("image__kind"), "is_current": True}
+    if not slide.predictions.exclude(**as_read).exists():
+        return Standing()  # so it is with most slides, and each time their page asks
     version = ModelVersion.objects.filter(is_active=True).first()
     if version is None:
         return Standing()

@@ -17,11 +17,13 @@ class OfRow(Expression):
         self.values = values
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        pk = connection.ops.quote_name(self.output_field.model._meta.pk.column)
+        pk = self.output_field.model._meta.pk
         params: list[Any] = []
         for key, value in self.values.items():
-            params += [key, self.output_field.get_db_prep_save(value, connection)]
-        return f"CASE {pk} {'WHEN %s THEN %s ' * len(self.values)}END", tuple(params)
+            params.append(pk.get_db_prep_save(key, connection))
+            params.append(self.output_field.get_db_prep_save(value, connection))
+        column = connection.ops.quote_name(pk.column)
+        return f"CASE {column} {'WHEN %s THEN %s ' * len(self.values)}END", tuple(params)
 
 
 def write(wanted: QuerySet[Any], rows: Sequence[Model], names: Sequence[str], **same: Any) -> int:

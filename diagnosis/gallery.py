@@ -105,8 +105,9 @@ def _with_cells(shown: Iterable[Prediction]) -> None:
 
 
 def _with_all_of_a_card(found: QuerySet[Prediction], user: access.Visitor) -> QuerySet[Prediction]:
-    found = found.select_related("image__uploaded_by", "model", "band", "same_as__slide")
-    return found.prefetch_related(again.others(), reviews.with_reviews(user))
+    found = found.select_related("image__uploaded_by", "band", "same_as__slide")
+    # Few versions read many images, and each carries all its figures.
+    return found.prefetch_related("model", again.others(), reviews.with_reviews(user))
 
 
 def results(
@@ -117,7 +118,9 @@ def results(
     order = order if order in ORDERS else next(iter(ORDERS))
     # Counted before the images are loaded: one that is read in between is asked for once more.
     counted = summary(slide, show)
-    shown: Page = Paginator(predictions(slide, user, show, order), PER_PAGE).get_page(page)
+    pages = Paginator(predictions(slide, user, show, order), PER_PAGE)
+    pages.count = getattr(counted["tally"], show or "total")
+    shown: Page = pages.get_page(page)
     _with_cells(shown.object_list)
     return counted | {
         "order": order,

@@ -16,7 +16,7 @@ from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext, ngettext_lazy
 
-from . import audit, finding, notices, rollups
+from . import audit, bulk, finding, notices, rollups
 from .models import (
     READ_STATES,
     Action,
@@ -291,7 +291,9 @@ def recount(slide_ids: Collection[UUID]) -> None:
         if _take_over(slide, counted[slide.pk], charted.get(slide.pk, {}), since.get(slide.pk))
     ]
     news = notices.news_of(changed, before)
-    Slide.objects.bulk_update(changed, [*KEPT, "pending_since"], batch_size=CHANGED_AT_ONCE)
+    for start in range(0, len(changed), CHANGED_AT_ONCE):
+        part = changed[start : start + CHANGED_AT_ONCE]
+        bulk.write(Slide.objects.all(), part, [*KEPT, "pending_since"])
     notices.tell(news)
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from diagnosis import bulk
-from diagnosis.models import Prediction
+from diagnosis.models import Prediction, Slide
 from tests.people import laboratory_of
 from tests.readings import active_model, new_slide, waiting
 
@@ -43,3 +43,14 @@ def test_leaves_rows_alone_that_are_not_wanted_or_not_given(real_database):
     assert bulk.write(wanted, rows[:2], ["error"], attempts=2) == 1
     found = Prediction.objects.order_by("pk").values_list("error", "attempts")
     assert list(found) == [("changed", 2), ("", 0), ("", 0)]
+
+
+def test_writes_rows_that_are_named_by_a_uuid(real_database):
+    laboratory = laboratory_of("ada")
+    slides = [new_slide(laboratory, f"KSM-{number}") for number in (7, 8)]
+    for number, slide in enumerate(slides):
+        slide.parasitized, slide.is_critical, slide.pending_since = number, bool(number), MOMENT
+    names = ["parasitized", "is_critical", "pending_since"]
+    assert bulk.write(Slide.objects.all(), slides, names) == 2
+    found = Slide.objects.order_by("code").values_list(*names)
+    assert list(found) == [(0, False, MOMENT), (1, True, MOMENT)]

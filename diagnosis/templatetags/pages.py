@@ -1,6 +1,7 @@
 """Small pieces that many pages draw."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from django import template
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import gallery, heatmap, notices, phrases, trail
+from .. import drawn, gallery, heatmap, notices, phrases, trail
 from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
 from ..words import in_percent
@@ -40,6 +41,7 @@ def badge(status: str) -> SafeString:
 
 register.simple_tag(gallery.status, name="status")
 register.simple_tag(gallery.answer, name="answer")
+register.simple_tag(drawn.slide_row, takes_context=True, name="slide_row")
 register.filter("is_read", gallery.is_read)
 register.filter("kind_of_event", trail.kind)
 register.filter("changes_of_event", trail.changes)
@@ -165,3 +167,9 @@ def query(context: Mapping, **changes: object) -> str:
         if value not in ("", None):
             parameters[name] = str(value)
     return f"?{parameters.urlencode()}" if parameters else "?"
+
+
+@register.simple_tag(takes_context=True)
+def card(context: Any, prediction: Prediction) -> SafeString:
+    """Of an image; its forms lead back to this page."""
+    return drawn.card(context, prediction, query(context))
