@@ -40,15 +40,14 @@ GROUPS = ("counted", "parasitized", "uninfected", "uncertain", "edge", "rejected
 @signed_in
 def field(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image(request.user, pk)
-    prediction = _reading(image)
-    if prediction is None:
+    if _reading(image) is None:
         return redirect("slide", image.slide_id)
     audit.saw([image.slide])
     silence = readings.silence(image.slide, request.user, image)
     context = {
         "image": image,
         "slide": image.slide,
-        "prediction": prediction,
+        "prediction": gallery.current(image, request.user),
         "cells_url": reverse("field_cells", args=[image.pk]),
         "may_review": access.may_review(request.user, image.slide) and not silence,
         "silence": silence,
