@@ -124,7 +124,7 @@ def choices(prediction: Prediction) -> list[tuple[str, str]]:
     agrees = agreement(prediction)
     words = {name: str(word) for name, word in OPINIONS[prediction.kind].choices}
     if prediction.kind == Kind.CELL:
-        words |= {agrees: _("Agree")} if agrees else {}
+        words |= {agrees: _("Agree")} if agrees in words else {}
     elif agrees == FieldOpinion.COUNTS:
         words |= {FieldOpinion.COUNTS: _("Agree: it counts"), FieldOpinion.ASIDE: _("Set aside")}
     else:

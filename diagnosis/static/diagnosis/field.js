@@ -72,10 +72,19 @@ function hear(answer, item) {
   heard = answer;
   if (item?.box) follow(item);
   part("verdict").innerHTML = answer.verdict_html;
+  if (answer.field_html) showWholeField(answer.field_html);
   const headline = part("verdict").querySelector(".verdict-line");
   part("headline").textContent = headline?.textContent.trim() ?? "";
   if (["queued", "running"].includes(answer.image.state)) setTimeout(ask, ASK_AGAIN);
   if (part("say").textContent && !item) say("");
+}
+
+// Once it is read: the page may have been opened before.
+function showWholeField(html) {
+  const before = document.getElementById("field-opinion");
+  if (before.children.length) return;
+  before.outerHTML = html;
+  htmx.process(document.getElementById("field-opinion"));
 }
 
 // A cell that was added gets the server's id; the selection and what can be undone go with it.
