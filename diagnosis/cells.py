@@ -22,7 +22,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from . import access, audit, blindness, carrying, counting, current, opinions, readings, verdict
-from .models import Action, Cell, CellOpinion, Kind, Prediction, Slide, SmearImage
+from .models import (
+    Action,
+    Cell,
+    CellOpinion,
+    CellReview,
+    Decision,
+    Kind,
+    Prediction,
+    Slide,
+    SmearImage,
+)
 
 LEAST_SIDE = 4
 LONGEST_COMMENT = 200
@@ -44,7 +54,10 @@ def of_image(image: SmearImage, user: access.Visitor) -> list[Cell]:
 
     With what stands as this person may see it, as `standing`.
     """
-    return list(_told(_current(user, image=image), user).order_by(*IN_ORDER))
+    found = list(_told(_current(user, image=image), user).order_by(*IN_ORDER))
+    for cell in found:
+        cell.image = image
+    return found
 
 
 def of_slide(slide: Slide, user: access.Visitor) -> QuerySet[Cell]:
@@ -54,6 +67,21 @@ def of_slide(slide: Slide, user: access.Visitor) -> QuerySet[Cell]:
     of_reading = ("activation", "model__manifest", "model__metrics")
     found = found.defer("activation", *(f"prediction__{name}" for name in of_reading))
     return found.order_by("image__created_at", "image_id", *IN_ORDER)
+
+
+def suspects(image: SmearImage, user: access.Visitor) -> bool:
+    """Whether a cell of its current reading counts as parasitized, or does to this person."""
+    mine = Exists(
+        CellReview.objects.filter(
+            cell=OuterRef("pk"),
+            reviewer=user.pk,
+            is_standing=True,
+            label=CellOpinion.PARASITIZED,
+        )
+    )
+    by_machine = Q(reviewed="", decision=Decision.PARASITIZED)
+    found = _current(user, image=image).filter(is_cut=False)
+    return found.filter(Q(reviewed=Decision.PARASITIZED) | by_machine | mine).exists()
 
 
 def get(image: SmearImage, user: access.Visitor, id: Any) -> Cell:
@@ -130,7 +158,7 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str, comment: 
     if not counting.fields_read().filter(image=image).exists():
         raise CellError(
             _(
-                "This field was not read, or rejected: "
+                "This field was not read, rejected or set aside: "
                 "cells that are added to it would count nowhere."
             )
         )

@@ -1,7 +1,8 @@
 """The red cells of fields added up: what each counts as.
 
 A person's word replaces the machine's, and cells at the edge stay out whatever is said of them.
-Cells that a person added belong to the image and count with whichever reading is current.
+Cells that a person added belong to the image and count with whichever reading is current. A field
+that people set aside counts no cell, and one that the model rejected does where people say so.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from ml.parasitaemia import Counts
 
-from .models import Cell, Decision, Kind, Prediction, State
+from .models import READ_STATES, Cell, Decision, FieldOpinion, Kind, Prediction, State
 
 REMOVED, EDGE = "removed", "edge"
 COUNTED = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
@@ -27,6 +28,13 @@ def counts_as(is_cut: bool, decision: str, reviewed: str) -> str:
     if is_cut:
         return EDGE
     return reviewed or decision or REMOVED
+
+
+def of_cell(cell: Cell) -> str:
+    """The same, or `aside` where its whole field is."""
+    if cell.image.counted == FieldOpinion.ASIDE:
+        return str(FieldOpinion.ASIDE)
+    return counts_as(cell.is_cut, cell.decision, cell.reviewed)
 
 
 @dataclass
@@ -49,6 +57,8 @@ class Found:
     """The newest model version that read them."""
     has_band: bool = False
     """Some were decided by thresholds that are not the model's own."""
+    aside: int = 0
+    """Cells that would count as parasitized, in fields that people set aside."""
 
     @property
     def counted(self) -> int:
@@ -85,21 +95,58 @@ class Found:
 
 
 def of_slides(slide_ids: Collection[UUID]) -> dict[UUID, Found]:
-    """Over the fields of each that were read; slides without one are left out."""
-    found = fields_read().filter(slide__in=slide_ids)
-    readings = list(found.only("image_id", "slide_id", "model_id", "band_id"))
-    return _added_up(readings, {row.pk: row.slide_id for row in readings})
+    """Over the fields of each that count; without one, and without a parasite in those that were
+    set aside, it is left out."""
+    fields = Prediction.objects.filter(
+        is_counted() | is_aside(), is_current=True, slide__in=slide_ids
+    )
+    needed = ("slide_id", "model_id", "band_id", "kind", "state", "image__counted")
+    readings = list(fields.select_related("image").only(*needed))
+    parts = _added_up(readings, {row.pk: (row.slide_id, counts(row)) for row in readings})
+    found = {slide: of for (slide, is_in), of in parts.items() if is_in}
+    for (slide, is_in), of in parts.items():
+        if not is_in and of.parasitized:
+            found.setdefault(slide, Found()).aside = of.parasitized
+    return found
 
 
 def of_predictions(predictions: Iterable[Prediction]) -> dict[int, Found]:
-    """Each field that was read, with the cells that people added to its image."""
-    fields = [row for row in predictions if row.kind == Kind.FIELD and row.state == State.DONE]
+    """Each field that counts, with the cells that people added to its image."""
+    return of_readings(row for row in predictions if counts(row))
+
+
+def of_readings(predictions: Iterable[Prediction]) -> dict[int, Found]:
+    """The same of each field that was read or rejected, whether it counts or not."""
+    fields = [row for row in predictions if row.kind == Kind.FIELD and row.state in READ_STATES]
     return _added_up(fields, {row.pk: row.pk for row in fields})
 
 
+def is_counted(to: str = "") -> Q:
+    """Of predictions, or of what leads `to` one: a field that counts. `counts` is the same.
+
+    A field that was rejected counts nothing, whatever was found in it, unless people say so.
+    """
+    read = Q(**{f"{to}state": State.DONE}) & ~Q(**{f"{to}image__counted": FieldOpinion.ASIDE})
+    taken_in = Q(**{f"{to}state": State.REJECTED, f"{to}image__counted": FieldOpinion.COUNTS})
+    return Q(**{f"{to}kind": Kind.FIELD}) & (read | taken_in)
+
+
+def is_aside() -> Q:
+    """Of predictions: a field that was read, and that people set aside."""
+    return Q(kind=Kind.FIELD, state=State.DONE, image__counted=FieldOpinion.ASIDE)
+
+
+def counts(row: Prediction) -> bool:
+    if row.kind != Kind.FIELD:
+        return False
+    if row.state == State.DONE:
+        return row.image.counted != FieldOpinion.ASIDE
+    return row.state == State.REJECTED and row.image.counted == FieldOpinion.COUNTS
+
+
 def fields_read() -> QuerySet[Prediction]:
-    """A rejected field counts nothing, whatever was found in it."""
-    return Prediction.objects.filter(kind=Kind.FIELD, is_current=True, state=State.DONE)
+    """The current readings of fields that count."""
+    return Prediction.objects.filter(is_counted(), is_current=True)
 
 
 def first_to_look_at(slide_id: UUID, but: UUID | None = None) -> UUID | None:

@@ -11,13 +11,14 @@ from django.utils.translation import gettext as _
 
 from . import audit, current, opinions, rollups, verdict
 from .models import (
+    OPINIONS,
+    READ_STATES,
     Action,
     Cell,
     CellOpinion,
     CellReview,
     Conclusion,
     Kind,
-    Opinion,
     Prediction,
     Review,
     Settlement,
@@ -67,7 +68,8 @@ class Difference:
 
     @property
     def choices(self) -> list[tuple[str, str]]:
-        kind = CellOpinion if self.cell else Opinion if self.image else Conclusion
+        of_image = OPINIONS[self.image.kind] if self.image else Conclusion
+        kind = CellOpinion if self.cell else of_image
         return [(name, str(word)) for name, word in kind.choices]
 
     def word(self, label: str) -> str:
@@ -160,16 +162,17 @@ def _of_whole(readings: list[SlideReading]) -> list[Difference]:
 def _of_images(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
     said = Review.objects.filter(_seen_by_both(slide, readings), is_standing=True)
     said = said.select_related("image")
-    rows = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
-    decisions = dict(rows.values_list("image", "decision"))
+    rows = Prediction.objects.filter(slide=slide, is_current=True, state__in=READ_STATES)
+    current = {row.image_id: row for row in rows.only("image_id", "kind", "state", "decision")}
     of_image: dict[SmearImage, dict[Any, Review]] = defaultdict(dict)
     for review in said.order_by("image__created_at", "image_id"):
-        if review.image_id in decisions:
+        row = current.get(review.image_id)
+        if row and review.label in OPINIONS[row.kind].values:
             of_image[review.image][review.reviewer_id] = review
     return [
         Difference(image, None, pair)
         for image, by in of_image.items()
-        if (pair := _differ(readings, by, decisions[image.pk]))
+        if (pair := _differ(readings, by, opinions.accepted_of(current[image.pk])))
     ]
 
 
@@ -183,7 +186,7 @@ def _of_cells(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
     return [
         Difference(cell.image, cell, pair)
         for cell, by in of_cell.items()
-        if (pair := _differ(readings, by, cell.decision))
+        if (pair := _differ(readings, by, opinions.accepted(cell.decision)))
     ]
 
 
@@ -201,13 +204,13 @@ def _current_cells(slide: Slide) -> Q:
 
 
 def _differ(
-    readings: list[SlideReading], by: dict[Any, Any], decision: str
+    readings: list[SlideReading], by: dict[Any, Any], silent: str
 ) -> tuple[Said, Said] | None:
-    first, second = (_said(one, by.get(one.reader_id), decision) for one in readings)
+    first, second = (_said(one, by.get(one.reader_id), silent) for one in readings)
     return (first, second) if first.label != second.label else None
 
 
-def _said(reading: SlideReading, review: Review | CellReview | None, decision: str) -> Said:
+def _said(reading: SlideReading, review: Review | CellReview | None, silent: str) -> Said:
     if review is None:
-        return Said(reading.who, opinions.accepted(decision), is_own=False)
+        return Said(reading.who, silent, is_own=False)
     return Said(reading.who, review.label, review.comment)

@@ -223,7 +223,14 @@ class _Slide:
             issued=self.issued,
             performer=[self.refer("laboratory")],
             **result,
-            note=_notes([*content["lines"], content["wording"], *content["limits"]]),
+            note=_notes(
+                [
+                    *content["lines"],
+                    *content.get("fields", []),
+                    content["wording"],
+                    *content["limits"],
+                ]
+            ),
             specimen=self.refer("specimen"),
             device=self.refer(models[0]) if len(models) == 1 else None,
         )

@@ -48,7 +48,8 @@ class Result:
     @property
     def verdict(self) -> str:
         if self.parasitaemia:
-            return self.parasitaemia.verdict
+            said = self.parasitaemia.verdict
+            return UNCERTAIN if said == NEGATIVE and self.found.aside else said
         return POSITIVE if self.is_confirmed else UNCERTAIN
 
     @property
@@ -64,6 +65,13 @@ class Result:
     def headline(self) -> str:
         if self.verdict == POSITIVE:
             return self._positive
+        if self.found.aside and not self.to_look_at:
+            words = ngettext(
+                "Uncertain: %(cells)s cell called parasitized was set aside",
+                "Uncertain: %(cells)s cells called parasitized were set aside",
+                self.found.aside,
+            )
+            return words % {"cells": number(self.found.aside)}
         if self.verdict == NEGATIVE:
             words = ngettext(
                 "Negative in %(cells)s red cell",
@@ -98,7 +106,7 @@ class Result:
     @property
     def lines(self) -> list[str]:
         """What stands under it, the most important first."""
-        found = [*self._parasitaemia_lines(), *self._cell_lines()]
+        found = [*self._parasitaemia_lines(), *self._aside, *self._cell_lines()]
         if self.parasitaemia is None and self.found.counted:
             found.append(
                 _(
@@ -140,6 +148,20 @@ class Result:
             return [sentence % numbers]
         much = _("More than %(percent)s is commonly called hyperparasitaemia.")
         return [sentence % numbers, much % {"percent": f"{short(HYPERPARASITAEMIA)} %"}]
+
+    @property
+    def _aside(self) -> list[str]:
+        """A parasite that people set aside still keeps a slide from being negative."""
+        if not self.found.aside:
+            return []
+        sentence = ngettext(
+            "%(cells)s cell that would count as parasitized lies in a field that was set aside: "
+            "the other fields alone do not make this slide negative.",
+            "%(cells)s cells that would count as parasitized lie in fields that were set aside: "
+            "the other fields alone do not make this slide negative.",
+            self.found.aside,
+        )
+        return [sentence % {"cells": number(self.found.aside)}]
 
     def _cell_lines(self) -> list[str]:
         lines = [self._counted, *self._needed]
@@ -200,7 +222,7 @@ class Result:
 
 
 def of_slide(slide: Slide) -> Result | None:
-    """Nothing where no field of it was read."""
+    """Nothing where no field of it counts, and none that was set aside holds a parasite."""
     return of_slides([slide]).get(slide.pk)
 
 

@@ -10,7 +10,16 @@ from django.utils.translation import gettext_lazy as _
 
 from . import access, audit
 from .history import RESULTS, STATUSES
-from .models import Action, Conclusion, Laboratory, MailChoice, Opinion, Slide, Stain
+from .models import (
+    Action,
+    Conclusion,
+    FieldOpinion,
+    Laboratory,
+    MailChoice,
+    Opinion,
+    Slide,
+    Stain,
+)
 
 LONGEST_REASON = 300
 
@@ -98,7 +107,7 @@ class BasisForm(forms.ModelForm):
 
 
 class ReviewForm(forms.Form):
-    label = forms.ChoiceField(choices=Opinion)
+    label = forms.ChoiceField(choices=[*Opinion.choices, *FieldOpinion.choices])
     comment = forms.CharField(max_length=200, required=False)
     seen = forms.IntegerField(required=False)
 

@@ -11,11 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import access, again, counting, finding, reviews, verdict
+from . import access, again, counting, finding, opinions, reviews, verdict
 from .models import (
+    OPINIONS,
     PENDING_STATES,
     READ_STATES,
     Decision,
+    FieldOpinion,
     Kind,
     Prediction,
     Slide,
@@ -36,11 +38,14 @@ STATUSES = {
     "parasitized": _counts_as(Decision.PARASITIZED),
     "uncertain": _counts_as(Decision.UNCERTAIN),
     "uninfected": _counts_as(Decision.UNINFECTED),
-    "rejected": _counts_as(Decision.REJECTED) | Q(image__reviewed="", state=State.REJECTED),
+    "rejected": (_counts_as(Decision.REJECTED) | Q(image__reviewed="", state=State.REJECTED))
+    & ~counting.is_aside(),
+    "aside": counting.is_aside(),
     "failed": Q(state=State.FAILED),
     "pending": Q(state__in=PENDING_STATES),
 }
 WORDS = dict(Decision.choices)
+WORDS |= dict(FieldOpinion.choices)
 WORDS |= {"failed": gettext_lazy("Not read"), "pending": gettext_lazy("Waiting")}
 ORDERS = {
     "suspicious": gettext_lazy("Most suspicious first"),
@@ -66,7 +71,7 @@ SHOWN = (*STATUSES, "reviewed", "concluded", *verdict.OF_FIELDS)
 
 def status(prediction: Prediction) -> str:
     """The one word a card carries: what the image counts as, or why it counts as nothing yet."""
-    return verdict.outcome(prediction.state, prediction.decision, prediction.image.reviewed)
+    return verdict.of_image(prediction)
 
 
 def answer(prediction: Prediction) -> str:
@@ -75,8 +80,9 @@ def answer(prediction: Prediction) -> str:
 
 
 def is_read(prediction: Prediction) -> bool:
-    """There is an answer that a person can agree with or overrule; a field's cells have theirs."""
-    return prediction.state in READ_STATES and prediction.kind == Kind.CELL
+    """There is an answer that a person can agree with or overrule; a field's cells have theirs
+    besides."""
+    return prediction.state in READ_STATES
 
 
 def predictions(
@@ -98,10 +104,49 @@ def current(image: SmearImage, user: access.Visitor) -> Prediction:
 
 
 def _with_cells(shown: Iterable[Prediction]) -> None:
-    """What was found in each field, as `found`."""
-    found = counting.of_predictions(shown)
+    """What was found in each field, as `found`, and whether it `counts`."""
+    found = counting.of_readings(shown)
     for prediction in shown:
         prediction.found = found.get(prediction.pk)  # type: ignore[attr-defined]
+        prediction.counts = counting.counts(prediction)  # type: ignore[attr-defined]
+
+
+def agreement(prediction: Prediction) -> str:
+    """What a person says who agrees with this reading; empty where it says nothing."""
+    if prediction.kind == Kind.FIELD:
+        return opinions.accepted_of(prediction)
+    return prediction.decision
+
+
+def choices(prediction: Prediction) -> list[tuple[str, str]]:
+    """What can be said of a reading, with the words for it: first to agree, where it says
+    something. A field in which no cell can be counted can only be left out."""
+    agrees = agreement(prediction)
+    words = {name: str(word) for name, word in OPINIONS[prediction.kind].choices}
+    if prediction.kind == Kind.CELL:
+        words |= {agrees: _("Agree")} if agrees in words else {}
+    elif agrees == FieldOpinion.COUNTS:
+        words |= {FieldOpinion.COUNTS: _("Agree: it counts"), FieldOpinion.ASIDE: _("Set aside")}
+    else:
+        words |= {
+            FieldOpinion.COUNTS: _("Count it all the same"),
+            FieldOpinion.ASIDE: _("Agree: leave it out"),
+        }
+        if not _has_cells(prediction):
+            del words[FieldOpinion.COUNTS]
+    return sorted(words.items(), key=lambda choice: choice[0] != agrees)
+
+
+def _has_cells(prediction: Prediction) -> bool:
+    found = prediction.found  # type: ignore[attr-defined]
+    return bool(found and found.counted)
+
+
+def needs_reason(prediction: Prediction) -> bool:
+    """To set it aside: as `reviews.needs_reason`, which knows more, without a query."""
+    found = prediction.found  # type: ignore[attr-defined]
+    counts = prediction.counts or prediction.state == State.DONE  # type: ignore[attr-defined]
+    return bool(found and found.parasitized and counts)
 
 
 def _with_all_of_a_card(found: QuerySet[Prediction], user: access.Visitor) -> QuerySet[Prediction]:
@@ -136,7 +181,7 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
     `here` is the field whose page it is for, if it is not for the slide's.
     """
     tally = verdict.tally(slide)
-    result = finding.of_slide(slide) if tally.fields else None
+    result = finding.of_slide(slide) if tally.has_fields else None
     standing = again.standing(slide)
     every = _pace(slide) if tally.pending or standing.pending else ""
     return {

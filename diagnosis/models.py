@@ -28,7 +28,8 @@ So a current row is `failed` or waiting only where its image was never read at a
 
 An image is a crop of one cell or a whole field; a person may say that it was taken for the wrong
 one (`again.read_as`), and it is read anew as the other. The reading of a field holds the cells that
-were found in it. What people say of these stands beside them, in `CellReview`.
+were found in it. What people say of these stands beside them, in `CellReview`; in `Review` they say
+of the field itself whether it counts.
 """
 
 import secrets
@@ -311,6 +312,13 @@ class Kind(models.TextChoices):
     FIELD = "field", _("Field")
 
 
+class FieldOpinion(models.TextChoices):
+    """What a person says of a whole field: whether its cells count."""
+
+    COUNTS = "counts", pgettext_lazy("field", "Counts")
+    ASIDE = "aside", pgettext_lazy("field", "Set aside")
+
+
 def image_path(image: "SmearImage", filename: str) -> str:
     """Nothing of the uploaded name reaches the disk."""
     return f"{image.slide.laboratory_id}/{image.slide_id}/{image.id}.png"
@@ -339,6 +347,15 @@ class SmearImage(models.Model):
         default="",
         editable=False,
         help_text="A decision: what its standing reviews say together, kept by `reviews`.",
+    )
+    counted = models.CharField(
+        max_length=12,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Of a field: a `FieldOpinion`, or `uncertain` where people differ. Unless they "
+        "agree it counts as the model has it. Kept by `opinions`.",
     )
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
@@ -692,6 +709,10 @@ class Opinion(models.TextChoices):
     CANNOT_TELL = "cannot-tell", _("Cannot tell")
 
 
+OPINIONS: dict[str, type[models.TextChoices]] = {Kind.CELL: Opinion, Kind.FIELD: FieldOpinion}
+"""What can be said of an image, by what it was read as."""
+
+
 class Review(Said):
     """Of one image: beside the prediction, never over it."""
 
@@ -703,7 +724,7 @@ class Review(Said):
         related_name="reviews",
         help_text="The reading that the person saw.",
     )
-    label = models.CharField(max_length=12, choices=Opinion)
+    label = models.CharField(max_length=12, choices=[*Opinion.choices, *FieldOpinion.choices])
     comment = models.CharField(max_length=200, blank=True)
 
     class Meta(Said.Meta):

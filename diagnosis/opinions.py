@@ -10,19 +10,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from . import rollups
-from .counting import REMOVED, Found, of_predictions
+from .counting import REMOVED, Found, of_readings
 from .models import (
+    OPINIONS,
     Cell,
     CellOpinion,
     CellReview,
     Decision,
+    FieldOpinion,
     Kind,
     Opinion,
     Prediction,
+    Review,
     Settlement,
     Slide,
     SmearImage,
+    State,
 )
 
 Item = tuple[UUID | None, int | None]
@@ -49,6 +55,18 @@ def accepted(decision: str) -> str:
     return _ACCEPTED.get(decision, CellOpinion.NO_CELL)  # type: ignore[call-overload]
 
 
+def accepted_of(reading: Prediction) -> str:
+    """What a reader says of an image who is silent on this reading of it."""
+    if reading.kind == Kind.FIELD:
+        return FieldOpinion.COUNTS if reading.state == State.DONE else FieldOpinion.ASIDE
+    return accepted(reading.decision)
+
+
+def standing(image: SmearImage, kind: str) -> QuerySet[Review]:
+    """What people say of it as what it was read as: what they said of another kind waits."""
+    return image.reviews.filter(is_standing=True, label__in=OPINIONS[kind].values)
+
+
 @dataclass(frozen=True)
 class Hearing:
     """How the opinions on one slide are put together."""
@@ -60,19 +78,19 @@ class Hearing:
     """`Slide.both_saw_until`."""
     settled: Mapping[Item, str] = field(default_factory=dict)
 
-    def of(self, item: Item, said: Mapping[int | None, str], decision: str, since: datetime) -> str:
-        """`said` by whom; `decision` is the machine's, `since` then."""
+    def of(self, item: Item, said: Mapping[int | None, str], silent: str, since: datetime) -> str:
+        """`said` by whom; `silent` says who let stand the machine's word, `since` then."""
         if not self.counts:
             return ""
         if item in self.settled:
             return together([self.settled[item]])
-        return together(self.labels(said, decision, since))
+        return together(self.labels(said, silent, since))
 
-    def labels(self, said: Mapping[int | None, str], decision: str, since: datetime) -> list[str]:
+    def labels(self, said: Mapping[int | None, str], silent: str, since: datetime) -> list[str]:
         """Of what not both have seen whoever speaks is heard."""
         if not said or self.saw_until is None or since > self.saw_until:
             return list(said.values())
-        return [said.get(reader) or accepted(decision) for reader in self.readers]
+        return [said.get(reader) or silent for reader in self.readers]
 
 
 def hearing(slide: Slide) -> Hearing:
@@ -90,17 +108,18 @@ def hearing(slide: Slide) -> Hearing:
 
 def settle(image: SmearImage, heard: Hearing | None = None) -> None:
     """The caller holds its slide, and counts that anew."""
+    heard = heard or hearing(image.slide)
     reading = image.predictions.filter(is_current=True).first()
-    if reading and reading.kind == Kind.FIELD:
-        image.reviewed = _of_field(of_predictions([reading]).get(reading.pk, Found()))
+    kind = reading.kind if reading else Kind.CELL
+    said: dict[int | None, str] = dict(standing(image, kind).values_list("reviewer", "label"))
+    silent = accepted_of(reading) if reading else accepted("")
+    since = reading.came_at if reading else image.created_at
+    heard_as = heard.of((image.pk, None), said, silent, since)
+    if reading and kind == Kind.FIELD:
+        image.counted, image.reviewed = heard_as, _of_field(reading, heard_as)
     else:
-        heard = heard or hearing(image.slide)
-        standing = image.reviews.filter(is_standing=True)
-        said: dict[int | None, str] = dict(standing.values_list("reviewer", "label"))
-        decision = reading.decision if reading else ""
-        since = reading.came_at if reading else image.created_at
-        image.reviewed = heard.of((image.pk, None), said, decision, since)
-    image.save(update_fields=["reviewed"])
+        image.counted, image.reviewed = "", heard_as
+    image.save(update_fields=["counted", "reviewed"])
 
 
 def settle_cells(cells: Iterable[Cell], slide: Slide, heard: Hearing | None = None) -> None:
@@ -113,7 +132,7 @@ def settle_cells(cells: Iterable[Cell], slide: Slide, heard: Hearing | None = No
     came = _came({cell.image_id for cell in known})
     for one in known:
         since = came.get(one.image_id, one.image.created_at)
-        one.reviewed = heard.of((None, one.pk), said[one.pk], one.decision, since)
+        one.reviewed = heard.of((None, one.pk), said[one.pk], accepted(one.decision), since)
     Cell.objects.bulk_update(known, ["reviewed"], batch_size=100)
 
 
@@ -129,8 +148,12 @@ def _came(image_ids: Collection[UUID]) -> dict[UUID, datetime]:
     return dict(current.values_list("image", rollups.CAME))
 
 
-def _of_field(found: Found) -> str:
-    """What it counts as on its slide, once people have spoken of its cells."""
-    if not found.reviewed and not found.removed:
+def _of_field(reading: Prediction, counted: str) -> str:
+    """What it counts as on its slide, once people have spoken of it or of its cells."""
+    if counted == FieldOpinion.ASIDE:
+        return Decision.REJECTED
+    found = of_readings([reading]).get(reading.pk, Found())
+    is_spoken_of = found.reviewed or found.removed if reading.state == State.DONE else False
+    if not is_spoken_of and counted != FieldOpinion.COUNTS:
         return ""
     return found.decision or Decision.REJECTED

@@ -241,6 +241,7 @@ def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
     said = [content.get("second_reading", ""), *content.get("readings", [])]
     facts = {
         "Reviewed by": _some(content["reviewers"]) or "Nobody yet",
+        "Whole fields": _some(content.get("fields", []), " • "),
         "Notes on cells": _some(content.get("cell_notes", []), " • "),
         "Readings": _some([*filter(None, said)], " ", READING_LINES),
         "Read by": _some([_version(model) for model in content["models"]]) or "Nothing yet",

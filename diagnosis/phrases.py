@@ -126,6 +126,8 @@ VALUES = (
     gettext_noop("rejected"),
     gettext_noop("cannot-tell"),
     gettext_noop("no-cell"),
+    gettext_noop("counts"),
+    gettext_noop("aside"),
     gettext_noop("positive"),
     gettext_noop("negative"),
     gettext_noop("technician"),

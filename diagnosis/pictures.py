@@ -109,7 +109,7 @@ def _crop(row: Prediction) -> About:
 
 
 def _said(row: Prediction) -> str:
-    return verdict.outcome(row.state, row.decision, row.image.reviewed)
+    return verdict.of_image(row)
 
 
 def drawn(content: dict[str, Any]) -> tuple[list[Picture], list[Picture]]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from . import access, cells, counting, reviews
 from .counting import Found
 from .models import Cell, CellReview, Prediction, Review, Slide
-from .verdict import RESEARCH_USE, TRAINED_ON, outcome
+from .verdict import RESEARCH_USE, TRAINED_ON, of_image
 from .words import english
 
 Response = TypeVar("Response", bound=HttpResponseBase)
@@ -83,7 +83,7 @@ def _row(prediction: Prediction, found: Found | None) -> Sequence[str]:
         prediction.slide.concluded,
         image.name,
         image.kind,
-        outcome(prediction.state, prediction.decision, image.reviewed),
+        of_image(prediction),
         *(str(getattr(found, name)) if found else "" for name in CELLS.values()),
         prediction.label,
         "" if probability is None else f"{probability:.4f}",
@@ -118,7 +118,7 @@ def _cell_row(slide: Slide, cell: Cell) -> Sequence[str]:
         cell.image.name,
         str(cell.number),
         *map(str, cell.box),
-        counting.counts_as(cell.is_cut, cell.decision, cell.reviewed),
+        counting.of_cell(cell),
         cell.label,
         "" if cell.probability is None else f"{cell.probability:.4f}",
         cell.decision,

@@ -16,7 +16,8 @@ from django.db.models.functions import Coalesce, Greatest
 
 from ml.agreement import Pairs
 
-from .models import READ_STATES, Cell, Decision, Kind, Label, Prediction, State
+from . import counting
+from .models import READ_STATES, Cell, Decision, FieldOpinion, Kind, Label, Prediction, State
 
 KEPT = ("answered", "called_uncertain", "called_rejected", *Pairs._fields)
 _PAIRS = dict(
@@ -43,6 +44,7 @@ class Group(NamedTuple):
     state: str
     decision: str
     reviewed: str
+    counted: str
     number: int
     newest: datetime
     """When the last of them came to the slide, or was read."""
@@ -56,11 +58,11 @@ def newest_open(groups: Iterable[Group]) -> dict[UUID, datetime]:
     found: dict[UUID, datetime] = {}
     fields = set()
     for group in groups:
-        if group.state != State.DONE or group.decision not in SUSPICIOUS:
-            continue
         if group.kind == Kind.FIELD:
-            fields.add(group.slide)
-        elif not group.reviewed:
+            is_taken_in = group.counted == FieldOpinion.COUNTS and group.reviewed in SUSPICIOUS
+            if group.state == State.DONE and group.decision in SUSPICIOUS or is_taken_in:
+                fields.add(group.slide)
+        elif group.state == State.DONE and group.decision in SUSPICIOUS and not group.reviewed:
             found[group.slide] = max(group.newest, found.get(group.slide, group.newest))
     for slide, newest in _open_in_fields(fields) if fields else ():
         found[slide] = max(newest, found.get(slide, newest))
@@ -71,13 +73,10 @@ def _open_in_fields(slide_ids: Collection[UUID]) -> Iterable[tuple[UUID, datetim
     open_cells = Cell.objects.filter(
         prediction=OuterRef("pk"), is_cut=False, reviewed="", decision__in=SUSPICIOUS
     )
-    fields = Prediction.objects.filter(
+    fields = counting.fields_read().filter(
         Exists(open_cells),
         slide__in=slide_ids,
-        is_current=True,
-        kind=Kind.FIELD,
-        state=State.DONE,
-        decision__in=SUSPICIOUS,
+        decision__in=(*SUSPICIOUS, Decision.REJECTED),
     )
     return fields.order_by().values_list("slide").annotate(newest=NEWEST)
 
@@ -106,7 +105,9 @@ def _of_crops(slide_ids: Collection[UUID]) -> Iterable[tuple[Any, ...]]:
 
 def _of_cells(slide_ids: Collection[UUID]) -> Iterable[tuple[Any, ...]]:
     found = Cell.objects.filter(
-        prediction__slide__in=slide_ids, prediction__is_current=True, prediction__state=State.DONE
+        counting.is_counted("prediction__"),
+        prediction__slide__in=slide_ids,
+        prediction__is_current=True,
     )
     return _grouped(found.annotate(of=F("prediction__slide"), heard=F("reviewed")))
 

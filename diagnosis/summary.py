@@ -17,7 +17,9 @@ from .models import (
     Cell,
     CellReview,
     Decision,
+    FieldOpinion,
     Kind,
+    Opinion,
     Prediction,
     Review,
     Slide,
@@ -40,6 +42,7 @@ OF_CELLS = (
     "created_at",
 )
 """The orders of what was said."""
+DECISIONS = {str(name): str(name) for name in Decision} | {FieldOpinion.ASIDE: "set aside"}
 COUNTS = ("parasitized", "uninfected", "uncertain", "edge", "rejected", "removed", "reviewed")
 
 
@@ -52,7 +55,7 @@ def of_slide(slide: Slide) -> dict[str, Any]:
     slide = Slide.objects.select_related("laboratory").get(pk=slide.pk)
     readings = _readings(slide)
     tally = verdict.tally(slide)
-    result = finding.of_slide(slide) if tally.fields else None
+    result = finding.of_slide(slide) if tally.has_fields else None
     judged = list(slide.readings.all()) if slide.counts_opinions else []
     return {
         "format": FORMAT,
@@ -75,6 +78,7 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "images": _images(readings),
         "pictures": pictures.chosen(slide, readings),
         "reviewers": _reviewers(slide, judged) if slide.counts_opinions else [],
+        "fields": _said_of_fields(slide) if slide.counts_opinions else [],
         "cell_notes": _cell_notes(slide) if slide.counts_opinions else [],
         "conclusion": slide.get_concluded_display(),
         "readings": _readings_of(slide, judged) if slide.counts_opinions else [],
@@ -150,7 +154,7 @@ def _image(row: Prediction, found: Found | None) -> dict[str, Any]:
         "name": row.image.name,
         "kind": row.kind,
         "state": row.state,
-        "decision": decision if (decision := _outcome(row)) in Decision.values else "",
+        "decision": DECISIONS.get(_outcome(row), ""),
         "is_reviewed": bool(row.image.reviewed) and row.state in READ_STATES,
         "cells": found.counted if found else None,
         "model": row.model.name,
@@ -158,7 +162,7 @@ def _image(row: Prediction, found: Found | None) -> dict[str, Any]:
 
 
 def _outcome(row: Prediction) -> str:
-    return verdict.outcome(row.state, row.decision, row.image.reviewed)
+    return verdict.of_image(row)
 
 
 def _reviewers(slide: Slide, judged: list[SlideReading]) -> list[str]:
@@ -171,19 +175,35 @@ def _reviewers(slide: Slide, judged: list[SlideReading]) -> list[str]:
     return sorted(names | {one.who for one in judged if one.closed_at or one.conclusion})
 
 
-def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[CellReview]]:
-    """Of chosen cells, and of the red cells of fields."""
+def _said_of_fields(slide: Slide) -> list[str]:
+    """Who set a whole field aside or counts it, and why."""
+    found = _standing(slide)[1].select_related("image", "reviewer")
+    return [_said_of_field(said) for said in found.order_by(*OF_IMAGES)]
+
+
+def _said_of_field(said: Review) -> str:
+    who = said.reviewer.get_username() if said.reviewer else FORMER_MEMBER
+    words = f"{said.image}: {said.get_label_display().lower()} by {who}"
+    if said.label == FieldOpinion.COUNTS:
+        words = f"{said.image}: counts, says {who}"
+    return f"{words}: {said.comment}" if said.comment else words
+
+
+def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[Review], QuerySet[CellReview]]:
+    """Of chosen cells, of whole fields and of the red cells of these."""
     crops = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
     fields = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.FIELD)
     added = Q(cell__prediction=None, cell__image__in=fields.values("image"))
-    of_images = Review.objects.filter(image__in=crops.values("image"))
+    standing = Review.objects.filter(is_standing=True)
+    of_crops = standing.filter(image__in=crops.values("image"), label__in=Opinion.values)
+    of_fields = standing.filter(image__in=fields.values("image"), label__in=FieldOpinion.values)
     of_cells = CellReview.objects.filter(Q(cell__prediction__in=fields) | added)
-    return of_images.filter(is_standing=True), of_cells.filter(is_standing=True)
+    return of_crops, of_fields, of_cells.filter(is_standing=True)
 
 
 def _cell_notes(slide: Slide) -> list[str]:
     """What people wrote beside their opinions. A chosen cell is an image of its own."""
-    of_images, of_cells = _standing(slide)
+    of_images, _, of_cells = _standing(slide)
     of_images = of_images.exclude(comment="").select_related("image")
     of_cells = of_cells.exclude(comment="").select_related("cell__image")
     return [

@@ -22,6 +22,7 @@ from .models import (
     Action,
     Conclusion,
     Decision,
+    FieldOpinion,
     Finding,
     Kind,
     Prediction,
@@ -60,6 +61,11 @@ REMARKS = {
         "%(count)d images rejected: no stained red cell or field.",
         "count",
     ),
+    "aside": ngettext_lazy(
+        "%(count)d field set aside by a person: its cells do not count.",
+        "%(count)d fields set aside by a person: their cells do not count.",
+        "count",
+    ),
     "failed": ngettext_lazy(
         "%(count)d image not read: an error, try again.",
         "%(count)d images not read: an error, try again.",
@@ -88,6 +94,8 @@ class Tally:
     uninfected: int = 0
     uncertain: int = 0
     rejected: int = 0
+    aside: int = 0
+    """Fields that people set aside, although the model read them."""
     failed: int = 0
     pending: int = 0
     reviewed: int = 0
@@ -109,8 +117,13 @@ class Tally:
         return self.parasitized + self.uninfected + self.uncertain - self.fields
 
     @property
+    def has_fields(self) -> bool:
+        """Which say something: also those that were set aside, of a parasite in them."""
+        return bool(self.fields or self.aside)
+
+    @property
     def is_readable(self) -> bool:
-        return bool(self.cells or self.fields)
+        return bool(self.cells or self.fields or self.finding)
 
     @property
     def result(self) -> str:
@@ -124,7 +137,7 @@ class Tally:
         if self.concluded and self.is_readable and not self.is_critical:
             is_negative = self.concluded == Conclusion.NEGATIVE
             return str(Decision.UNINFECTED if is_negative else Decision.UNCERTAIN)
-        if self.fields and not self.is_critical:
+        if (self.fields or self.finding) and not self.is_critical:
             return str(Decision.UNINFECTED if self.is_negative else Decision.UNCERTAIN)
         names = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
         return next((str(name) for name in names if getattr(self, name)), "none")
@@ -162,7 +175,7 @@ class Tally:
         """What the images say."""
         if not self.total:
             return _("No images yet.")
-        if self.fields:
+        if self.fields or self.finding:
             return self._sentence_of_fields
         if self.cells:
             sentence = ngettext(
@@ -176,6 +189,8 @@ class Tally:
                 "Reading %(count)d image.", "Reading %(count)d images.", self.pending
             )
             return sentence % {"count": self.pending}
+        if self.aside:
+            return _("No field is left that counts.")
         return _("No cell could be read.")
 
     @property
@@ -208,7 +223,7 @@ class Tally:
             return _(ALARM)
         if self.pending or not self.is_readable:
             return ""
-        if self.fields:
+        if self.fields or self.finding:
             return _(NEVER_RULES_OUT)
         if self.uncertain:
             sentence = ngettext(
@@ -237,6 +252,7 @@ class Tally:
         counts = {
             "uncertain": self.uncertain,
             "rejected": self.rejected,
+            "aside": self.aside,
             "failed": self.failed,
             "pending": self.pending if self.is_readable else 0,
             "reviewed": self.reviewed,
@@ -246,7 +262,7 @@ class Tally:
 
 CHANGED_AT_ONCE = 100
 COUNTING = (Decision.PARASITIZED, Decision.UNINFECTED, Decision.UNCERTAIN)
-NOT_KEPT = ("total", "reviewed", "fields", "fields_parasitized", "concluded")
+NOT_KEPT = ("total", "aside", "reviewed", "fields", "fields_parasitized", "concluded")
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
@@ -276,7 +292,7 @@ def recount(slide_ids: Collection[UUID]) -> None:
     slides = list(chosen.select_for_update(no_key=True))
     groups = _groups([slide.pk for slide in slides])
     counted = _count([slide.pk for slide in slides], groups)
-    results = finding.of_slides([slide for slide in slides if counted[slide.pk].fields])
+    results = finding.of_slides([slide for slide in slides if counted[slide.pk].has_fields])
     concluded = {slide.pk: slide.concluded for slide in slides}
     counted = {
         pk: replace(of, concluded=concluded[pk], **_of_fields(results.get(pk)))
@@ -333,14 +349,16 @@ def _take_over(
 def _groups(slide_ids: Iterable[UUID]) -> list[rollups.Group]:
     """How many images of each slide are alike: one query."""
     found = Prediction.objects.filter(slide__in=list(slide_ids), is_current=True)
-    alike = found.order_by().values_list("slide", "kind", "state", "decision", "image__reviewed")
+    alike = found.order_by().values_list(
+        "slide", "kind", "state", "decision", "image__reviewed", "image__counted"
+    )
     return [rollups.Group(*row) for row in alike.annotate(n=Count("*"), newest=rollups.NEWEST)]
 
 
 def _count(slide_ids: Iterable[UUID], groups: Iterable[rollups.Group]) -> dict[UUID, Tally]:
     counts = {slide: asdict(Tally()) for slide in slide_ids}
-    for slide, kind, state, decision, reviewed, n, _newest in groups:
-        name, of = outcome(state, decision, reviewed), counts[slide]
+    for slide, kind, state, decision, reviewed, counted, n, _newest in groups:
+        name, of = outcome(state, decision, reviewed, counted), counts[slide]
         of[name] += n
         of["reviewed"] += n if state in READ_STATES and reviewed else 0
         of["total"] += n
@@ -350,8 +368,15 @@ def _count(slide_ids: Iterable[UUID], groups: Iterable[rollups.Group]) -> dict[U
     return {slide: Tally(**numbers) for slide, numbers in counts.items()}
 
 
-def outcome(state: str, decision: str, reviewed: str) -> str:
-    """What an image counts as; `reviewed` is what its standing reviews say together, or empty."""
+def of_image(row: Prediction) -> str:
+    """What its image counts as."""
+    return outcome(row.state, row.decision, row.image.reviewed, row.image.counted)
+
+
+def outcome(state: str, decision: str, reviewed: str, counted: str = "") -> str:
+    """`reviewed` and `counted` are what its standing reviews say together, or empty."""
+    if state == State.DONE and counted == FieldOpinion.ASIDE:
+        return str(FieldOpinion.ASIDE)
     if state in READ_STATES and reviewed:
         return reviewed
     if state == State.DONE:

@@ -43,6 +43,7 @@ class Place:
         self.slide = new_slide(self.laboratory, "KSM-7")
         self.image = read(self.slide, "uncertain").image
         self.field = read_field(self.slide, "uncertain", "uninfected").image
+        self.other_field = read_field(self.slide, "uninfected", "uninfected").image
         self.first = join(self.laboratory, "fay").user
 
     def speak(self) -> None:
@@ -50,6 +51,7 @@ class Place:
         reviews.say(self.image, self.first, "parasitized", "a ring of hers")
         for cell in self.field.cells.filter(prediction__isnull=False):
             cells.say(self.field, self.first, cell.pk, "parasitized", "a ring of hers")
+        reviews.say(self.other_field, self.first, "aside", "a ring of hers")
         cells.add(self.field, self.first, [200, 200, 30, 30], "parasitized")
         readings.conclude(self.slide, self.first, "positive", "a ring of hers", close=True)
 

@@ -347,6 +347,34 @@ def test_keys_are_listed_and_can_be_turned_off(open_field):
     dialog.get_by_role("button", name="Close").click()
 
 
+def test_a_whole_field_is_set_aside_for_a_reason_and_taken_back(open_field):
+    page = open_field()
+    field, verdict = page.locator("#field-opinion"), page.locator("#verdict")
+    note = field.get_by_label("Note on the whole field")
+    page.keyboard.press("x")
+    expect(note).to_be_focused()  # a cell of it counts as parasitized
+    note.fill("out of focus")
+    field.get_by_role("button", name="Set aside").click()
+    expect(field.get_by_text("sets it aside")).to_be_visible()
+    expect(field.get_by_text("out of focus")).to_be_visible()
+    expect(verdict.get_by_text("1 field set aside by a person")).to_be_visible()
+    page.locator(".openseadragon-canvas").first.focus()
+    page.keyboard.press("r")
+    expect(field.get_by_text("sets it aside")).to_have_count(0)
+    expect(verdict.get_by_text("1 field set aside by a person")).to_have_count(0)
+
+
+def test_a_whole_field_is_set_aside_without_javascript(open_page, ada, field_address):
+    page = open_page(java_script_enabled=False, storage_state=ada)
+    page.goto(field_address)
+    field = page.locator("#field-opinion")
+    field.get_by_label("Note on the whole field").fill("wrong slide")
+    field.get_by_role("button", name="Set aside").click()
+    expect(field.get_by_text("wrong slide")).to_be_visible()
+    field.get_by_role("button", name="Take back").click()
+    expect(field.get_by_text("wrong slide")).to_have_count(0)
+
+
 def test_without_javascript_the_photograph_is_there(open_page, ada, field_address):
     page = open_page(java_script_enabled=False, storage_state=ada)
     page.goto(field_address)

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from diagnosis import gallery, reviews
 from tests.people import laboratory_of
-from tests.readings import failed, new_slide, read, waiting
+from tests.readings import failed, new_slide, read, read_field, waiting
 
 NOBODY = AnonymousUser()
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,16 @@ def images(slide):
         "parasitized": read(slide, "parasitized"),
         "failed": failed(slide),
         "uncertain": read(slide, "uncertain"),
+        "aside": set_aside(slide),
     }
+
+
+def set_aside(slide):
+    """A field that was read."""
+    prediction = read_field(slide, "uninfected")
+    reviews.say(prediction.image, slide.laboratory.members.get(), "aside")
+    prediction.image.refresh_from_db()
+    return prediction
 
 
 def test_every_image_has_one_status(images):
@@ -56,6 +65,7 @@ def test_what_people_said_decides_where_an_image_is_shown(slide, images):
         (images["parasitized"].pk, "uninfected", "parasitized"),
         (images["rejected"].pk, "uncertain", "rejected"),
         *((images[name].pk, name, name) for name in ("uncertain", "failed", "pending")),
+        (images["aside"].pk, "aside", "uninfected"),
     }
     assert found["page"][0] == images["uninfected"]
     for name, _, count in found["chips"][1:]:
@@ -66,7 +76,7 @@ def test_what_people_said_decides_where_an_image_is_shown(slide, images):
 def test_shows_all_where_the_status_is_none(slide, images):
     assert (
         len(gallery.results(slide, NOBODY, show="nonsense", order="nonsense", page="99")["page"])
-        == 6
+        == 7
     )
 
 

@@ -239,5 +239,5 @@ def test_queries_do_not_grow_with_the_images(slide, django_assert_max_num_querie
     for _ in range(12):
         read_field(slide, "uninfected", "parasitized")
         read(slide)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(20):
         summary.of_slide(slide)

@@ -175,7 +175,7 @@ def test_the_slide_s_page_leads_to_the_field(ada, reading):
     page = ada.get(reverse("slide", args=[reading.slide_id])).text
     assert reverse("field", args=[reading.image_id]) in page
     assert "3 red cells: 1 parasitized, 1 uncertain; 1 at the edge not counted" in page
-    assert reverse("image_review", args=[reading.image_id]) not in page
+    assert reverse("image_review", args=[reading.image_id]) in page
 
 
 def test_the_verdict_leads_from_field_to_field_with_cells_to_look_at(ada, slide, reading):

@@ -147,7 +147,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         error = Full(error)
     elif isinstance(error, registry.NoModel):
         error = Unready(str(error))
-    elif isinstance(error, cells.CellError):
+    elif isinstance(error, cells.CellError | reviews.NoReason):
         error = ParseError(str(error))
     elif isinstance(error, cells.NoSuchCell):
         error = NotFound(str(error))

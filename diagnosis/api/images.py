@@ -68,6 +68,10 @@ class ImageKind(View):
 class ImageReview(View):
     @extend_schema(
         summary="Say what an image shows, in place of what you said before",
+        description="Of a whole field: `aside` takes its cells out of the counts, the parasitaemia "
+        "and the verdict; where one of them counts as parasitized a comment is required, and the "
+        "slide is not negative by the other fields alone. `counts` takes in a field that the model "
+        "rejected, if a cell of it can be counted, or agrees with the model.",
         request=serializers.NewReview,
         responses=serializers.ImageOut,
     )

@@ -13,6 +13,7 @@ from ..models import (
     CellReview,
     Conclusion,
     Decision,
+    FieldOpinion,
     Finding,
     Kind,
     Label,
@@ -68,6 +69,9 @@ class VerdictOut(serializers.Serializer):
     uninfected = serializers.IntegerField()
     uncertain = serializers.IntegerField()
     rejected = serializers.IntegerField()
+    aside = serializers.IntegerField(
+        help_text="Fields that people set aside: their cells do not count."
+    )
     failed = serializers.IntegerField()
     pending = serializers.IntegerField()
     reviewed = serializers.IntegerField(help_text="How many count as people judged them.")
@@ -292,8 +296,8 @@ class DifferenceOut(serializers.Serializer):
 class NewSettlement(serializers.Serializer):
     key = serializers.CharField(max_length=60, help_text="Of the difference.")
     label = serializers.ChoiceField(  # type: ignore[assignment]
-        sorted({*Conclusion.values, *Opinion.values, *CellOpinion.values}),
-        help_text="One of those for a slide, an image or a cell.",
+        sorted({*Conclusion.values, *Opinion.values, *FieldOpinion.values, *CellOpinion.values}),
+        help_text="One of those for a slide, a chosen cell, a whole field or a cell of it.",
     )
     reason = serializers.CharField(max_length=300)
 
@@ -338,11 +342,18 @@ class PredictionOut(serializers.ModelSerializer):
         )  # fmt: skip
 
 
+OF_IMAGES = [*Opinion.choices, *FieldOpinion.choices]
+HELP_OF_IMAGES = (
+    "Of a chosen cell what it is; of a whole field whether its cells count (`counts`) or it is set "
+    "`aside`."
+)
+
+
 class ReviewOut(serializers.ModelSerializer):
     """What a person said; it stands beside the prediction."""
 
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
-    label = serializers.ChoiceField(Opinion.choices)  # type: ignore[assignment]
+    label = serializers.ChoiceField(OF_IMAGES, help_text=HELP_OF_IMAGES)  # type: ignore[assignment]
 
     class Meta:
         model = Review
@@ -420,7 +431,7 @@ class CellOut(serializers.ModelSerializer):
         )  # fmt: skip
 
     def get_counts_as(self, cell: Cell) -> str:
-        return counting.counts_as(cell.is_cut, cell.decision, cell.reviewed)
+        return counting.of_cell(cell)
 
     def get_by(self, cell: Cell) -> str:
         return "machine" if cell.prediction_id else "person"
@@ -451,7 +462,7 @@ class NewKind(serializers.Serializer):
 
 
 class NewReview(serializers.Serializer):
-    label = serializers.ChoiceField(Opinion.choices)  # type: ignore[assignment]
+    label = serializers.ChoiceField(OF_IMAGES, help_text=HELP_OF_IMAGES)  # type: ignore[assignment]
     comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 

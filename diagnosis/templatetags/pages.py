@@ -9,13 +9,12 @@ from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
 from .. import drawn, gallery, heatmap, notices, phrases, trail
 from ..counting import COUNTED, Found
-from ..models import Opinion, Prediction, Review, SmearImage
+from ..models import OPINIONS, Prediction, Review
 from ..words import in_percent
 from ..words import percent as percent_of
 
@@ -48,27 +47,23 @@ register.filter("changes_of_event", trail.changes)
 register.filter("shown", phrases.shown)
 
 
+register.filter("agreement", gallery.agreement)
+register.filter("opinions", gallery.choices)
+register.filter("needs_reason", gallery.needs_reason)
+
+
 @register.filter
-def review_by(image: SmearImage, user: AbstractBaseUser | AnonymousUser) -> Review | None:
+def review_by(prediction: Prediction, user: AbstractBaseUser | AnonymousUser) -> Review | None:
     """The one of this person that stands."""
-    found = (r for r in standing_reviews(image) if user.pk and r.reviewer_id == user.pk)
+    found = (r for r in standing_reviews(prediction) if user.pk and r.reviewer_id == user.pk)
     return next(found, None)
 
 
 @register.filter
-def standing_reviews(image: SmearImage) -> list[Review]:
-    """As `reviews.with_reviews` fetched them."""
-    return getattr(image, "standing_reviews", [])
-
-
-@register.filter
-def opinions(prediction: Prediction) -> list[tuple[str, str]]:
-    """What can be said of a reading: first to agree with it, where it says something."""
-    words = [
-        (name, _("Agree") if name == prediction.decision else str(word))
-        for name, word in Opinion.choices
-    ]
-    return sorted(words, key=lambda choice: choice[0] != prediction.decision)
+def standing_reviews(prediction: Prediction) -> list[Review]:
+    """As `reviews.with_reviews` fetched them, of the kind that the image was read as."""
+    found: list[Review] = getattr(prediction.image, "standing_reviews", [])
+    return [review for review in found if review.label in OPINIONS[prediction.kind].values]
 
 
 @register.simple_tag

@@ -40,15 +40,14 @@ GROUPS = ("counted", "parasitized", "uninfected", "uncertain", "edge", "rejected
 @signed_in
 def field(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image(request.user, pk)
-    prediction = _reading(image)
-    if prediction is None:
+    if _reading(image) is None:
         return redirect("slide", image.slide_id)
     audit.saw([image.slide])
     silence = readings.silence(image.slide, request.user, image)
     context = {
         "image": image,
         "slide": image.slide,
-        "prediction": prediction,
+        "prediction": gallery.current(image, request.user),
         "cells_url": reverse("field_cells", args=[image.pk]),
         "may_review": access.may_review(request.user, image.slide) and not silence,
         "silence": silence,
@@ -182,9 +181,21 @@ def _answer(request: Asked, image: SmearImage) -> HttpResponse:
                 _row(image, cell, request.user) for cell in cells.of_image(image, request.user)
             ],
             "counts": {name: getattr(found, name) for name in GROUPS},
+            "field_html": _whole_field(request, image) if request.method == "GET" else "",
             "verdict_html": render_to_string("diagnosis/verdict.html", context, request),
         }
     )
+
+
+def _whole_field(request: Asked, image: SmearImage) -> str:
+    """For a page that was opened before the field was read."""
+    prediction = gallery.current(image, request.user)
+    if not gallery.is_read(prediction):
+        return ""
+    silence = readings.silence(image.slide, request.user, image)
+    may_review = access.may_review(request.user, image.slide) and not silence
+    context = {"image": image, "prediction": prediction, "may_review": may_review}
+    return render_to_string("diagnosis/field_opinion.html", context, request)
 
 
 def _row(image: SmearImage, cell: Cell, user: User) -> dict[str, Any]:

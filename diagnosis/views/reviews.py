@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from .. import access, gallery, readings, reviews, signing
 from ..forms import ReviewForm
-from ..models import Opinion, SmearImage
+from ..models import SmearImage
 from .guard import Asked, signed_in
 
 KEPT = ("show", "order", "page")
@@ -29,9 +29,9 @@ def image_review(request: Asked, pk: UUID) -> HttpResponse:
         )
     try:
         review = reviews.say(image, request.user, **form.cleaned_data)
-    except (reviews.NothingToReview, readings.NotNow) as error:
+    except (reviews.NothingToReview, reviews.NoReason, readings.NotNow) as error:
         return _refused(request, image, str(error))
-    said = {"image": image.name, "opinion": Opinion(review.label).label}
+    said = {"image": image.name, "opinion": review.get_label_display()}
     return _answered(request, image, _("You reviewed %(image)s: %(opinion)s.") % said)
 
 
@@ -52,6 +52,8 @@ def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
     if not request.headers.get("HX-Request"):
         messages.success(request, said)
         return _back(request, image)
+    if _is_on_field(request):
+        return _field(request, image)
     context = {
         "slide": image.slide,
         "prediction": gallery.current(image, request.user),
@@ -66,12 +68,31 @@ def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
 
 def _refused(request: Asked, image: SmearImage, error: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
+        if _is_on_field(request):
+            return _field(request, image, error)
         return HttpResponse(error, status=400)
     messages.error(request, error)
     return _back(request, image)
 
 
+def _is_on_field(request: Asked) -> bool:
+    return request.GET.get("from") == "field"
+
+
+def _field(request: Asked, image: SmearImage, refusal: str = "") -> HttpResponse:
+    """What stands of the whole field, for its own page; `refusal` is why nothing was kept."""
+    context = {
+        "image": image,
+        "prediction": gallery.current(image, request.user),
+        "may_review": not readings.silence(image.slide, request.user, image),
+        "refusal": refusal,
+    }
+    return render(request, "diagnosis/field_opinion.html", context)
+
+
 def _back(request: Asked, image: SmearImage) -> HttpResponse:
+    if _is_on_field(request):
+        return redirect("field", image.pk)
     seen = QueryDict(mutable=True)
     seen.update({name: request.GET[name] for name in KEPT if request.GET.get(name)})
     query = f"?{seen.urlencode()}" if seen else ""

@@ -72,10 +72,19 @@ function hear(answer, item) {
   heard = answer;
   if (item?.box) follow(item);
   part("verdict").innerHTML = answer.verdict_html;
+  if (answer.field_html) showWholeField(answer.field_html);
   const headline = part("verdict").querySelector(".verdict-line");
   part("headline").textContent = headline?.textContent.trim() ?? "";
   if (["queued", "running"].includes(answer.image.state)) setTimeout(ask, ASK_AGAIN);
   if (part("say").textContent && !item) say("");
+}
+
+// Once it is read: the page may have been opened before.
+function showWholeField(html) {
+  const before = document.getElementById("field-opinion");
+  if (before.children.length) return;
+  before.outerHTML = html;
+  htmx.process(document.getElementById("field-opinion"));
 }
 
 // A cell that was added gets the server's id; the selection and what can be undone go with it.
@@ -343,6 +352,9 @@ listen(
     [gettext("Zoom in, zoom out, whole field"), { "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions.whole }],
     [gettext("Move the photograph, or walk through the row of cells, whichever has the focus"), Object.fromEntries(Object.keys(ARROWS).map((key) => [key, null]))],
     [gettext("Choose no cell, or draw no box"), { Escape: () => (draft.isOn ? draft.stop() : select(null)) }],
+    [gettext("Agree with the reading of the whole field"), { e: go("[data-field-agrees]") }],
+    [gettext("Set the whole field aside, or count it all the same"), { x: go("[data-field-other]") }],
+    [gettext("Take back what you said of the whole field"), { r: go("[data-field-undo]") }],
     [gettext("Next field with cells to look at"), { f: go("[data-verdict] a[href*='/field/']") }],
     [gettext("Back to the slide"), { s: go("[data-slide]") }],
     [gettext("Next slide that needs you"), { g: go("[data-next-slide]") }],
@@ -385,6 +397,7 @@ view.viewer.addHandler("open-failed", () => say(gettext("The photograph could no
 
 strip.takePhoto(photo);
 strip.photo.addEventListener("load", () => show());
+document.addEventListener("htmx:after:swap", ask); // the whole field was spoken of
 show();
 ask();
 if (outbox.items.length) outbox.send();

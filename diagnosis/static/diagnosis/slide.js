@@ -13,7 +13,7 @@ const viewer = document.getElementById("viewer");
 const bar = document.querySelector("[data-unsent]");
 const { who, slide } = bar.dataset;
 const LABELS = { 1: "parasitized", 2: "uninfected", 3: "cannot-tell" };
-const NEEDS = ":is(.parasitized, .uncertain):has(button[name=label]):not(:has(button[aria-pressed=true]))";
+const NEEDS = ":is(.parasitized, .uncertain):has(button[name=label]):not(:has([data-other])):not(:has(button[aria-pressed=true]))";
 
 const outbox = new Outbox({
   store: `unsent:${who}:${slide}`,
@@ -287,6 +287,7 @@ listen(
     [gettext("Next and previous image"), { j: () => step(1), k: () => step(-1) }],
     [gettext("Parasitized, uninfected, cannot tell"), Object.fromEntries(Object.entries(LABELS).map(([key, word]) => [key, label(word)]))],
     [gettext("Agree with the model"), { a: label("") }],
+    [gettext("Set the whole field aside, or count it all the same"), { x: act("[data-other]") }],
     [gettext("Write a note on the image"), { c: note }],
     [gettext("Take back what you said of the image"), { Delete: takeBack }],
     [gettext("Undo, and do again"), { z: () => undo("undo"), y: () => undo("redo") }],
