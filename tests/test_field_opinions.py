@@ -1,5 +1,7 @@
 """What people say of a whole field: set aside it counts no more, rejected it can be taken in."""
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
@@ -131,8 +133,8 @@ class TestSetAside:
         assert result.headline == "Uncertain: 40 cells called parasitized were set aside"
         assert any("do not make this slide negative" in line for line in result.lines)
         assert verdict.tally(fresh(slide)).result == "uncertain"
-        found = waiting.slides(ada).filter(pk=slide.pk, waits=waiting.Reason.UNSIGNED)
-        assert found.exists()
+        found: Any = waiting.slides(ada).get(pk=slide.pk)
+        assert found.waits == waiting.Reason.UNSIGNED
 
     def test_the_only_field_leaves_the_slide_uncertain_and_waiting(self, slide, ada):
         field = infected(slide)
