@@ -55,6 +55,14 @@ from .words import percent
 INVITATION_DAYS = 14
 
 
+class ReportLanguage(models.TextChoices):
+    """Each calls itself by its own name."""
+
+    ENGLISH = "en", "English"
+    FRENCH = "fr", "Français"
+    PORTUGUESE = "pt", "Português"
+
+
 class Laboratory(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120)
@@ -63,6 +71,13 @@ class Laboratory(models.Model):
         default=False,
         db_default=False,
         help_text="Slides made from now on are read by two people, each blind to the other.",
+    )
+    report_language = models.CharField(
+        max_length=10,
+        choices=ReportLanguage,
+        default=ReportLanguage.ENGLISH,
+        db_default=ReportLanguage.ENGLISH.value,
+        help_text="What is signed from now on is written in it.",
     )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
 

@@ -304,6 +304,7 @@ TABLE = {
     "laboratory": Row(MEMBERS, parts=("laboratory",)),
     "laboratory_rename": of_administrators(data={"name": "Siaya"}),
     "laboratory_second_reading": of_administrators(data={"second_reading": "on"}),
+    "laboratory_report_language": of_administrators(data={"report_language": "fr"}),
     "laboratory_leave": Row(MEMBERS, parts=("laboratory",)),
     "laboratory_hand_over": of_administrators(opens=200, method="get"),
     "laboratory_invite": of_administrators(data={"role": "technician"}),

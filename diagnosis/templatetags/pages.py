@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import gallery, heatmap, notices, phrases, trail
+from .. import gallery, heatmap, notices, phrases, summary, trail
 from ..counting import COUNTED, Found
 from ..models import Opinion, Prediction, Review, SmearImage
 from ..words import in_percent
@@ -44,6 +44,7 @@ register.filter("is_read", gallery.is_read)
 register.filter("kind_of_event", trail.kind)
 register.filter("changes_of_event", trail.changes)
 register.filter("shown", phrases.shown)
+register.filter("language_of", summary.language_of)
 
 
 @register.filter
