@@ -10,7 +10,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from . import access, audit, fhir, reports, signing, summary
+from . import access, audit, fhir, reports, signing, summary, words
 from .models import Action, Report, Slide
 
 KINDS = {"PDF": ("application/pdf", "pdf"), "FHIR": ("application/fhir+json", "json")}
@@ -20,11 +20,13 @@ KINDS = {"PDF": ("application/pdf", "pdf"), "FHIR": ("application/fhir+json", "j
 def pdf_response(slide: Slide) -> HttpResponse:
     content, report = _report(slide)
     change = signing.change(report, slide) if report else None
-    return _exported(slide, "PDF", _pdf(content, report, change=change), slide.code)
+    page = _pdf(content, report, change=change)
+    return _exported(slide, content, "PDF", page, slide.code)
 
 
 def fhir_response(slide: Slide) -> HttpResponse:
-    return _exported(slide, "FHIR", _fhir(*_report(slide)), slide.code)
+    content, report = _report(slide)
+    return _exported(slide, content, "FHIR", _fhir(content, report), slide.code)
 
 
 def signed_pdf_response(slide: Slide, number: int) -> HttpResponse:
@@ -33,12 +35,13 @@ def signed_pdf_response(slide: Slide, number: int) -> HttpResponse:
     if not successor:
         return pdf_response(slide)
     page = _pdf(report.content, report, successor=successor)
-    return _exported(slide, "PDF", page, _name(report))
+    return _exported(slide, report.content, "PDF", page, _name(report))
 
 
 def signed_fhir_response(slide: Slide, number: int) -> HttpResponse:
     report, successor = _signed(slide, number)
-    return _exported(slide, "FHIR", _fhir(report.content, report, successor), _name(report))
+    data = _fhir(report.content, report, successor)
+    return _exported(slide, report.content, "FHIR", data, _name(report))
 
 
 def csv_response(slide: Slide, user: access.Visitor) -> StreamingHttpResponse:
@@ -79,8 +82,11 @@ def _fhir(content: dict[str, Any], report: Report | None, successor: int = 0) ->
     return json.dumps(fhir.bundle(content, report, successor), indent=1).encode()
 
 
-def _exported(slide: Slide, form: str, data: bytes, name: str) -> HttpResponse:
+def _exported(
+    slide: Slide, content: dict[str, Any], form: str, data: bytes, name: str
+) -> HttpResponse:
     audit.note(Action.EXPORTED, slide, form=(None, form))
     kind, ending = KINDS[form]
     response = HttpResponse(data, content_type=kind)
+    response["Content-Language"] = words.code(summary.language_of(content))
     return reports.as_private_file(response, f"{name}.{ending}")

@@ -3,15 +3,23 @@
 Made from the summary alone. The same slide has the same ids, so that a later report takes the
 place of an earlier one; `meta.versionId` is the number of the report, and one that was amended says
 which counts in its place. It names no patient: the slide's code stands on its specimen.
+
+Texts are in the language of the summary, which each resource names. Codes, their published names,
+ids and what parts of an observation are called by (`id`) are the same in every language.
 """
 
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from ml.parasitaemia import NEGATIVE, POSITIVE
 
+from . import summary
 from .models import Conclusion, Decision, Kind, Report
+from .words import number, spoken
 
 Resource = dict[str, Any]
 
@@ -22,10 +30,28 @@ PRESENCE = {
     "code": "51587-4",
     "display": "Plasmodium sp [Presence] in Blood by Light microscopy",
 }
+TEXTS = {
+    "presence": gettext_noop("Plasmodium sp [Presence] in Blood by Light microscopy"),
+    "percent": gettext_noop("Parasitaemia in percent of red cells"),
+    "density": gettext_noop("Parasites per microlitre of blood"),
+    "red cells": gettext_noop("Red cells of whole fields"),
+    "crops": gettext_noop("Chosen cells, each an image"),
+}
+COUNTS = {
+    "cells": gettext_noop("cells"),
+    "parasitized": gettext_noop("parasitized"),
+    "uninfected": gettext_noop("uninfected"),
+    "uncertain": gettext_noop("uncertain"),
+    "edge": gettext_noop("edge"),
+    "rejected": gettext_noop("rejected"),
+    "removed": gettext_noop("removed"),
+    "reviewed": gettext_noop("reviewed"),
+    "to_look_at": gettext_noop("to look at"),
+}
 PERCENT = {"system": LOINC, "code": "53556-7"}
-DETECTED = ("260373001", "Detected", "POS")
-NOT_DETECTED = ("260415000", "Not detected", "NEG")
-INCONCLUSIVE = ("419984006", "Inconclusive", "IND")
+DETECTED = ("260373001", gettext_noop("Detected"), "POS")
+NOT_DETECTED = ("260415000", gettext_noop("Not detected"), "NEG")
+INCONCLUSIVE = ("419984006", gettext_noop("Inconclusive"), "IND")
 """SNOMED CT's code and word for a value, and the code of its interpretation."""
 NOT_PERFORMED = {"system": f"{TERMINOLOGY}/data-absent-reason", "code": "not-performed"}
 DIGITS = 4
@@ -36,12 +62,17 @@ def bundle(content: dict[str, Any], report: Report | None, successor: int = 0) -
 
     `successor` is the number of the report that counts in place of this one.
     """
-    slide = _Slide(content, report, successor)
+    with spoken(summary.language_of(content)):
+        return _bundle(_Slide(content, report, successor))
+
+
+def _bundle(slide: "_Slide") -> Resource:
     results = slide.observations()
     resources = [slide.report(results), slide.specimen(), slide.laboratory(), *slide.devices()]
     return _filled(
         resourceType="Bundle",
         id=slide.id("bundle"),
+        language=slide.language,
         type="collection",
         timestamp=slide.issued,
         entry=[
@@ -64,6 +95,10 @@ class _Slide:
         return {"reference": f"urn:uuid:{self.id(name)}"}
 
     @property
+    def language(self) -> str:
+        return summary.language_of(self.content)
+
+    @property
     def status(self) -> str:
         if self.signed is None:
             return "preliminary"
@@ -80,11 +115,14 @@ class _Slide:
             resourceType="DiagnosticReport",
             id=self.id("report"),
             meta=self._version(),
-            language="en",
+            language=self.language,
             identifier=[_identifier(self.content["slide"])],
             status=self.status,
             category=[_coded(f"{TERMINOLOGY}/v2-0074", "LAB")],
-            code={"coding": [PRESENCE], "text": "Malaria screening of a stained thin blood film"},
+            code={
+                "coding": [PRESENCE],
+                "text": _("Malaria screening of a stained thin blood film"),
+            },
             effectiveDateTime=self.content["added_at"],
             issued=self.issued,
             performer=[self.refer("laboratory")],
@@ -106,11 +144,20 @@ class _Slide:
     def _conclusion(self) -> str:
         """What was found, what the signer adds, and the wording, which never lacks."""
         content, signed = self.content, self.signed
-        said = [signed.reason and f"Amended: {signed.reason}", signed.comment] if signed else []
+        amended = _("Amended: %(reason)s")
+        said = [signed.reason and amended % {"reason": signed.reason}] if signed else []
+        said += [signed.comment] if signed else []
         readings = [content.get("second_reading", ""), *content.get("readings", [])]
-        replaced = f"Replaced by report {self.successor}." if self.successor else ""
+        replaced = _("Replaced by report %(number)d.") % {"number": self.successor}
         headline = f"{content['headline']}."
-        parts = [replaced, headline, content["advice"], *readings, *said, content["wording"]]
+        parts = [
+            replaced if self.successor else "",
+            headline,
+            content["advice"],
+            *readings,
+            *said,
+            content["wording"],
+        ]
         return " ".join([*filter(None, parts), *content["limits"]])
 
     def specimen(self) -> Resource:
@@ -118,9 +165,10 @@ class _Slide:
         return _filled(
             resourceType="Specimen",
             id=self.id("specimen"),
+            language=self.language,
             identifier=[{"value": self.content["code"]}],
-            type={"text": "Stained thin blood film"},
-            processing=[{"description": f"{stain} stain"}] if stain else [],
+            type={"text": _("Stained thin blood film")},
+            processing=[{"description": _("%(stain)s stain") % {"stain": stain}}] if stain else [],
             note=_notes([self.content["note"]]),
         )
 
@@ -128,6 +176,7 @@ class _Slide:
         return {
             "resourceType": "Organization",
             "id": self.id("laboratory"),
+            "language": self.language,
             "name": self.content["laboratory"],
         }
 
@@ -138,9 +187,10 @@ class _Slide:
             {
                 "resourceType": "Device",
                 "id": self.id(name),
+                "language": self.language,
                 "identifier": [{"value": model["fingerprint"]}],
                 "deviceName": [{"name": model["name"], "type": "model-name"}],
-                "type": {"text": "Model that reads photographs of blood films"},
+                "type": {"text": _("Model that reads photographs of blood films")},
                 "version": [{"value": model["fingerprint"]}],
                 "note": _notes([*limits, _band(model)]),
             }
@@ -159,9 +209,9 @@ class _Slide:
         if parasitaemia := content["parasitaemia"]:
             found += [self._percent(parasitaemia), self._density(parasitaemia)]
         if counts := content["counts"]:
-            found.append(self._numbers("Red cells of whole fields", counts))
+            found.append(self._numbers("red cells", counts))
         if crops := content["crops"]:
-            found.append(self._numbers("Chosen cells, each an image", crops))
+            found.append(self._numbers("crops", crops))
         return found
 
     def _presence(self) -> Resource:
@@ -169,21 +219,21 @@ class _Slide:
         if value is None:
             absent = {
                 "coding": [NOT_PERFORMED],
-                "text": "No red cells of whole fields were counted",
+                "text": _("No red cells of whole fields were counted"),
             }
-            return self._observation(PRESENCE["display"], PRESENCE, dataAbsentReason=absent)
+            return self._observation("presence", PRESENCE, dataAbsentReason=absent)
         code, word, interpretation = value
         return self._observation(
-            PRESENCE["display"],
+            "presence",
             PRESENCE,
-            valueCodeableConcept=_coded(SNOMED, code, word),
+            valueCodeableConcept=_coded(SNOMED, code, word) | {"text": _(word)},
             interpretation=[_coded(f"{TERMINOLOGY}/v3-ObservationInterpretation", interpretation)],
         )
 
     def _percent(self, parasitaemia: Resource) -> Resource:
         estimate = parasitaemia["percent"]
         return self._observation(
-            "Parasitaemia in percent of red cells",
+            "percent",
             PERCENT,
             valueQuantity=_quantity(estimate["value"], "%"),
             component=[_interval(estimate, "%")],
@@ -191,34 +241,41 @@ class _Slide:
 
     def _density(self, parasitaemia: Resource) -> Resource:
         estimate = parasitaemia["per_microlitre"]
-        how = "measured" if parasitaemia["is_measured"] else "assumed, not measured"
+        measured = _("Red cells per microlitre, measured")
+        assumed = _("Red cells per microlitre, assumed, not measured")
         basis = {
-            "code": {"text": f"Red cells per microlitre, {how}"},
+            "id": "basis",
+            "code": {"text": measured if parasitaemia["is_measured"] else assumed},
             "valueQuantity": _quantity(parasitaemia["basis"], "/uL"),
         }
         return self._observation(
-            "Parasites per microlitre of blood",
+            "density",
             valueQuantity=_quantity(estimate["value"], "/uL"),
             component=[_interval(estimate, "/uL"), basis],
         )
 
-    def _numbers(self, text: str, counts: dict[str, int]) -> Resource:
+    def _numbers(self, name: str, counts: dict[str, int]) -> Resource:
         component = [
-            {"code": {"text": name.replace("_", " ")}, "valueInteger": number}
-            for name, number in counts.items()
+            {
+                "id": counted.replace("_", "-"),
+                "code": {"text": _(COUNTS[counted])},
+                "valueInteger": cells,
+            }
+            for counted, cells in counts.items()
         ]
-        return self._observation(text, component=component)
+        return self._observation(name, component=component)
 
-    def _observation(self, text: str, code: Resource | None = None, **result: Any) -> Resource:
+    def _observation(self, name: str, code: Resource | None = None, **result: Any) -> Resource:
         """A device is named where one alone read the slide: FHIR has room for no more."""
         content = self.content
-        models = list(self._models)
+        models, text = list(self._models), TEXTS[name]
         return _filled(
             resourceType="Observation",
             id=self.id(text),
+            language=self.language,
             status=self.status,
             category=[_coded(f"{TERMINOLOGY}/observation-category", "laboratory")],
-            code=_filled(coding=[code] if code else [], text=text),
+            code=_filled(coding=[code] if code else [], text=_(text)),
             effectiveDateTime=content["added_at"],
             issued=self.issued,
             performer=[self.refer("laboratory")],
@@ -238,7 +295,8 @@ class _Slide:
 
 def _presence_of(content: dict[str, Any]) -> tuple[str, str, str] | None:
     """None where nothing can be said: chosen cells without a suspicious one are not negative."""
-    crops, finding, concluded = content["crops"] or {}, content["finding"], _concluded(content)
+    crops, finding = content["crops"] or {}, content["finding"]
+    concluded = summary.concluded(content)
     if concluded == Conclusion.POSITIVE or _has_seen_parasite(content):
         return DETECTED
     if finding == POSITIVE and not concluded:
@@ -248,11 +306,6 @@ def _presence_of(content: dict[str, Any]) -> tuple[str, str, str] | None:
     suspicious = crops.get("parasitized") or crops.get("uncertain")
     is_open = finding or concluded == Conclusion.CANNOT_TELL or suspicious
     return INCONCLUSIVE if is_open else None
-
-
-def _concluded(content: dict[str, Any]) -> str:
-    """What a person concluded of the whole slide, a `Conclusion`; a summary says it in words."""
-    return str(content.get("conclusion", "")).lower().replace(" ", "-")
 
 
 def _has_seen_parasite(content: dict[str, Any]) -> bool:
@@ -284,18 +337,23 @@ def _notes(texts: list[str]) -> list[Resource]:
 def _band(model: Resource) -> str:
     if model["low"] is None:
         return ""
-    return f"Uncertain where the probability lies from {model['low']:.3g} to {model['high']:.3g}."
+    ends = {"low": number(model["low"], ".3g"), "high": number(model["high"], ".3g")}
+    return _("Uncertain where the probability lies from %(low)s to %(high)s.") % ends
 
 
 def _interval(estimate: dict[str, float], unit: str) -> Resource:
     low, high = (_quantity(estimate[end], unit) for end in ("low", "high"))
-    return {"code": {"text": "95 % interval"}, "valueRange": {"low": low, "high": high}}
+    return {
+        "id": "interval",
+        "code": {"text": _("95 %% interval") % {}},
+        "valueRange": {"low": low, "high": high},
+    }
 
 
 def _quantity(value: float, unit: str) -> Resource:
-    number = float(f"{value:.{DIGITS}g}")
+    rounded = float(f"{value:.{DIGITS}g}")
     return {
-        "value": int(number) if number.is_integer() else number,
+        "value": int(rounded) if rounded.is_integer() else rounded,
         "unit": unit,
         "system": UCUM,
         "code": unit,

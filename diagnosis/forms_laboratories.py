@@ -15,6 +15,14 @@ class LaboratoryForm(forms.ModelForm):
         labels = {"name": _("Name")}
 
 
+class ReportLanguageForm(forms.ModelForm):
+    class Meta:
+        model = Laboratory
+        fields = ["report_language"]
+        labels = {"report_language": _("Language")}
+        help_texts = {"report_language": ""}
+
+
 class InvitationForm(forms.ModelForm):
     class Meta:
         model = Invitation

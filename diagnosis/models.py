@@ -56,6 +56,14 @@ from .words import percent
 INVITATION_DAYS = 14
 
 
+class ReportLanguage(models.TextChoices):
+    """Each calls itself by its own name."""
+
+    ENGLISH = "en", "English"
+    FRENCH = "fr", "Français"
+    PORTUGUESE = "pt", "Português"
+
+
 class Laboratory(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120)
@@ -64,6 +72,13 @@ class Laboratory(models.Model):
         default=False,
         db_default=False,
         help_text="Slides made from now on are read by two people, each blind to the other.",
+    )
+    report_language = models.CharField(
+        max_length=10,
+        choices=ReportLanguage,
+        default=ReportLanguage.ENGLISH,
+        db_default=ReportLanguage.ENGLISH.value,
+        help_text="What is signed from now on is written in it.",
     )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
 
@@ -235,6 +250,14 @@ class Slide(models.Model):
         editable=False,
         help_text="Who said, and why, that one reading is enough after all.",
     )
+    second_asked_by = models.CharField(
+        max_length=150,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Who asked for a second reader after it was made.",
+    )
     concluded = models.CharField(
         max_length=12,
         blank=True,
@@ -287,7 +310,7 @@ class Slide(models.Model):
         return self.code
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Whether it is read twice is decided when it is made, and stays so."""
+        """It is read twice where its laboratory says so when it is made; see `readings`."""
         if self._state.adding and self.laboratory.second_reading:
             self.is_read_twice = True
         super().save(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 Read from the top: whose slide, how far the report is, what to do, the numbers, the cells behind
 them, and what the reader must know. Long lists are cut, so that it is always one page.
+
+It is laid out in the language of the summary, whoever asks for it.
 """
 
 from collections.abc import Sequence
@@ -9,12 +11,15 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext, to_locale
 
 from ml.parasitaemia import NEGATIVE
 
-from . import pdf_pictures, pictures, verdict
+from . import pdf_pictures, pictures, summary, verdict
 from .finding import short, whole
-from .models import Report
+from .models import Decision, Report
 from .sheet import (
     BOLD,
     CAPTION,
@@ -38,7 +43,7 @@ from .sheet import (
     wrapped,
 )
 from .signing import Change
-from .words import english
+from .words import between, code, in_percent, number, spoken
 
 LINE, ACCENT = "#d9d4e2", "#583a99"
 TONES = {
@@ -54,10 +59,8 @@ ABOUT = INNER - 76
 """The width of what is said of who and what read the slide, beside its label."""
 MOST_NOTES, MOST_NAMES, MOST_LINES, ABOUT_LINES, READING_LINES = 8, 6, 7, 3, 6
 FOOT = HEIGHT - 72
-ELSEWHERE = "on the slide's page"
 
 
-@english()
 def of(
     content: dict[str, Any],
     report: Report | None,
@@ -70,8 +73,27 @@ def of(
     `change` is what the slide says since; `successor` the number of the report that counts in place
     of this one.
     """
-    title = f"Malaria screening report, slide {content['code']}"
-    sheet = Sheet(title, content["laboratory"], content["wording"])
+    language = summary.language_of(content)
+    with spoken(language):
+        title = _("Malaria screening report, slide %(code)s") % {"code": content["code"]}
+        sheet = Sheet(title, content["laboratory"], content["wording"], _tag(language))
+        _draw(sheet, content, report, made_at, change, successor)
+    return sheet.finished()
+
+
+def _tag(language: str) -> str:
+    """As PDF names a language: en-GB."""
+    return to_locale(code(language)).replace("_", "-")
+
+
+def _draw(
+    sheet: Sheet,
+    content: dict[str, Any],
+    report: Report | None,
+    made_at: datetime,
+    change: Change | None,
+    successor: int,
+) -> None:
     top = _head(sheet, content, report, successor)
     top = _verdict(sheet, top, content)
     top = _figures(sheet, top, content)
@@ -83,22 +105,21 @@ def of(
     top = pdf_pictures.draw(sheet, top, room, fields, single)
     _list(sheet, top, notes)
     _foot(sheet, content, made_at)
-    return sheet.finished()
 
 
 def _head(sheet: Sheet, content: dict[str, Any], report: Report | None, successor: int) -> float:
     word, line = _status(report, successor)
-    code = small_enough(content["code"], Style(BOLD, 22), HALF)
-    sheet.text(MARGIN, 42, "Malaria screening report", Style(SEMIBOLD, 9, ACCENT))
-    sheet.text(MARGIN, 76 - code.size, content["code"], code)
+    style = small_enough(content["code"], Style(BOLD, 22), HALF)
+    sheet.text(MARGIN, 42, _("Malaria screening report"), Style(SEMIBOLD, 9, ACCENT))
+    sheet.text(MARGIN, 76 - style.size, content["code"], style)
     sheet.text_to(RIGHT, 56, word, Style(BOLD, 13, INK if report else TONES["open"][1]))
     sheet.text_to(RIGHT, 75, line, Style(REGULAR, 8.5, QUIET), HALF)
     sheet.rule(94, LINE)
     facts = {
-        "Laboratory": content["laboratory"],
-        "Stain": content["stain"] or "Not given",
-        "Added": _day(content["added_at"]),
-        "Images": f"{len(content['images']):,}",
+        _("Laboratory"): content["laboratory"],
+        _("Stain"): content["stain"] or _("Not given"),
+        _("Added"): _day(content["added_at"]),
+        _("Images"): number(len(content["images"])),
     }
     below = _columns(sheet, 103, facts, (0.46, 0.15, 0.25, 0.14))
     if content["note"]:
@@ -108,13 +129,14 @@ def _head(sheet: Sheet, content: dict[str, Any], report: Report | None, successo
 
 def _status(report: Report | None, successor: int) -> tuple[str, str]:
     if report is None:
-        return "Preliminary", "Not signed by a person yet"
-    signed = f"igned {_moment(report.signed_at)} by {report.who}"
+        return pgettext("report", "Preliminary"), _("Not signed by a person yet")
+    about = {"number": report.number, "at": _moment(report.signed_at), "who": report.who}
+    signed = _("Report %(number)d, signed %(at)s by %(who)s") % about
     if successor:
-        return f"Replaced by report {successor}", f"Report {report.number}, s{signed}"
+        return _("Replaced by report %(number)d") % {"number": successor}, signed
     if report.number == 1:
-        return "Final", f"S{signed}"
-    return "Amended", f"Report {report.number}, s{signed}"
+        return pgettext("report", "Final"), _("Signed %(at)s by %(who)s") % about
+    return pgettext("report", "Amended"), signed
 
 
 def _columns(sheet: Sheet, y: float, facts: dict[str, str], shares: Sequence[float]) -> float:
@@ -142,8 +164,8 @@ def _verdict(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
 def _tone(content: dict[str, Any]) -> str:
     if content["is_critical"]:
         return "critical"
-    said = content.get("conclusion") or content["finding"]
-    return "negative" if content["finding"] and said.lower() == NEGATIVE else "open"
+    said = summary.concluded(content) or content["finding"]
+    return "negative" if content["finding"] and said == NEGATIVE else "open"
 
 
 def _figures(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
@@ -154,34 +176,45 @@ def _figures(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
     for line in lines:
         below = sheet.text(MARGIN, below, line, Style(REGULAR, 8.5), HALF, 2)
     rows = _counted(content)
-    for place, (word, number) in enumerate(rows.items()):
+    for place, (word, counted) in enumerate(rows.items()):
         column, row = divmod(place, (len(rows) + 1) // 2)
         left = MARGIN + (2 + column) * INNER / 4
         sheet.text(left, y + row * 26, word, LABEL)
-        sheet.text(left, y + row * 26 + 9, f"{number:,}", Style(SEMIBOLD, 10.5))
+        sheet.text(left, y + row * 26 + 9, number(counted), Style(SEMIBOLD, 10.5))
     return max(below, y + 26 * ((len(rows) + 1) // 2)) + GAP
 
 
 def _measured(content: dict[str, Any]) -> tuple[str, str, list[str]]:
     crops, parasitaemia = content["crops"], content["parasitaemia"]
     if parasitaemia:
-        return "Parasitaemia", f"{short(parasitaemia['percent']['value'])} %", _basis(parasitaemia)
+        share = in_percent(short(parasitaemia["percent"]["value"]))
+        return _("Parasitaemia"), share, _basis(parasitaemia)
     if content["counts"]:
-        return "Parasitaemia", "Not given", []
+        return _("Parasitaemia"), _("Not given"), []
     if crops:
-        found = f"{crops['parasitized']:,} of {crops['cells']:,}"
-        return "Chosen cells that are parasitized", found, [verdict.NO_PARASITAEMIA]
-    return "Parasitaemia", "Not given", ["No cell was read."]
+        counted = {"some": number(crops["parasitized"]), "all": number(crops["cells"])}
+        found = _("%(some)s of %(all)s") % counted
+        return _("Chosen cells that are parasitized"), found, [_(verdict.NO_PARASITAEMIA)]
+    return _("Parasitaemia"), _("Not given"), [_("No cell was read.")]
 
 
 def _basis(parasitaemia: dict[str, Any]) -> list[str]:
     percent, per_ul = parasitaemia["percent"], parasitaemia["per_microlitre"]
-    how = "measured" if parasitaemia["is_measured"] else "assumed, not measured"
+    if parasitaemia["is_measured"]:
+        basis = _("Basis: %(basis)s red cells per µL, measured")
+    else:
+        basis = _("Basis: %(basis)s red cells per µL, assumed, not measured")
+    numbers = {
+        "low": short(percent["low"]),
+        "high": in_percent(short(percent["high"])),
+        "per_ul": whole(per_ul["value"]),
+        "range": between(whole(per_ul["low"]), whole(per_ul["high"])),
+        "basis": number(parasitaemia["basis"]),
+    }
     return [
-        f"95 % interval {short(percent['low'])} to {short(percent['high'])} %",
-        f"{whole(per_ul['value'])} parasites per µL "
-        f"({whole(per_ul['low'])} to {whole(per_ul['high'])})",
-        f"Basis: {parasitaemia['basis']:,} red cells per µL, {how}",
+        _("95 %% interval %(low)s to %(high)s") % numbers,
+        _("%(per_ul)s parasites per µL (%(range)s)") % numbers,
+        basis % numbers,
     ]
 
 
@@ -190,23 +223,22 @@ def _counted(content: dict[str, Any]) -> dict[str, int]:
     if counts:
         left_out = ("edge", "rejected", "removed")
         return {
-            "Red cells counted": counts["cells"],
-            "Parasitized": counts["parasitized"],
-            "Uncertain": counts["uncertain"],
-            "Not counted": sum(counts[name] for name in left_out),
-            "Reviewed by people": counts["reviewed"],
-            "Still to be looked at": counts["to_look_at"],
+            _("Red cells counted"): counts["cells"],
+            str(Decision.PARASITIZED.label): counts["parasitized"],
+            str(Decision.UNCERTAIN.label): counts["uncertain"],
+            _("Not counted"): sum(counts[name] for name in left_out),
+            _("Reviewed by people"): counts["reviewed"],
+            _("Still to be looked at"): counts["to_look_at"],
         }
-    names = ("parasitized", "uncertain", "uninfected")
-    return {name.capitalize(): crops[name] for name in names} if crops else {}
+    names = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
+    return {str(name.label): crops[name] for name in names} if crops else {}
 
 
 def _words(sheet: Sheet, y: float, report: Report | None, change: Change | None) -> float:
-    since = f"It says now: {change.now}." if change else ""
     said = {
-        "The slide has changed since it was signed": since,
-        "Why it was amended": report.reason if report else "",
-        "Comment": report.comment if report else "",
+        _("The slide has changed since it was signed"): _since(change) if change else "",
+        _("Why it was amended"): report.reason if report else "",
+        _("Comment"): report.comment if report else "",
     }
     for label, words in said.items():
         if words:
@@ -215,22 +247,28 @@ def _words(sheet: Sheet, y: float, report: Report | None, change: Change | None)
     return y
 
 
+def _since(change: Change) -> str:
+    return _("It says now: %(headline)s.") % {"headline": change.now}
+
+
 def _foot(sheet: Sheet, content: dict[str, Any], made_at: datetime) -> None:
     """Comes last: it says what the page left out."""
     sheet.rule(FOOT, LINE)
     below = sheet.text(MARGIN, FOOT + 7, content["wording"], Style(BOLD, 9.5))
-    sheet.text_to(RIGHT, below + 1, f"Slide {content['slide']}", CAPTION)
-    below = sheet.text(MARGIN, below + 1, f"Page made {_moment(made_at)}", CAPTION)
+    sheet.text_to(RIGHT, below + 1, _("Slide %(id)s") % {"id": content["slide"]}, CAPTION)
+    made = _("Page made %(at)s") % {"at": _moment(made_at)}
+    below = sheet.text(MARGIN, below + 1, made, CAPTION)
     sheet.text(MARGIN, below, " ".join(_left_out(sheet)), CAPTION, lines=2)
 
 
 def _left_out(sheet: Sheet) -> list[str]:
+    words = {"cut": CUT, "unknown": UNKNOWN, "parts": ", ".join(sheet.left_out)}
     told = {
-        f"What ends in {CUT} is longer {ELSEWHERE}.": sheet.is_cut,
-        f"{UNKNOWN} stands for a letter that this page cannot draw.": sheet.lacks_letters,
-        f"Only {ELSEWHERE}: {', '.join(sheet.left_out)}.": bool(sheet.left_out),
+        _("What ends in %(cut)s is longer on the slide's page."): sheet.is_cut,
+        _("%(unknown)s stands for a letter that this page cannot draw."): sheet.lacks_letters,
+        _("Only on the slide's page: %(parts)s."): bool(sheet.left_out),
     }
-    return [sentence for sentence, is_so in told.items() if is_so]
+    return [sentence % words for sentence, is_so in told.items() if is_so]
 
 
 def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
@@ -240,12 +278,12 @@ def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
     """
     said = [content.get("second_reading", ""), *content.get("readings", [])]
     facts = {
-        "Reviewed by": _some(content["reviewers"]) or "Nobody yet",
-        "Whole fields": _some(content.get("fields", []), " • "),
-        "Notes on cells": _some(content.get("cell_notes", []), " • "),
-        "Readings": _some([*filter(None, said)], " ", READING_LINES),
-        "Read by": _some([_version(model) for model in content["models"]]) or "Nothing yet",
-        "Limits": " ".join(content["limits"]),
+        _("Reviewed by"): _some(content["reviewers"]) or _("Nobody yet"),
+        _("Whole fields"): _some(content.get("fields", []), " • "),
+        _("Notes on cells"): _some(content.get("cell_notes", []), " • "),
+        _("Readings"): _some([*filter(None, said)], " ", READING_LINES),
+        _("Read by"): _some([_version(model) for model in content["models"]]) or _("Nothing yet"),
+        _("Limits"): " ".join(content["limits"]),
     }
     facts = {label: text for label, text in facts.items() if text}
     tall = sum(height(text, SMALL, ABOUT, READING_LINES) + 3 for text in facts.values())
@@ -259,33 +297,36 @@ def _about(sheet: Sheet, bottom: float, content: dict[str, Any]) -> float:
 def _some(texts: list[str], between: str = ", ", lines: int = ABOUT_LINES) -> str:
     """As many as have room, each whole, and how many more there are."""
     for kept in range(min(len(texts), MOST_NAMES), 0, -1):
-        more = len(texts) - kept
-        rest = f" and {more:,} more, {ELSEWHERE}" if more else ""
-        shown = between.join(texts[:kept]) + rest
+        shown = between.join(texts[:kept])
+        if more := len(texts) - kept:
+            shown = _("%(some)s and %(more)s more, on the slide's page") % {
+                "some": shown,
+                "more": number(more),
+            }
         if len(wrapped(shown, SMALL, ABOUT, lines + 1)) <= lines:
             return shown
-    return f"{len(texts):,}, {ELSEWHERE}" if texts else ""
+    return _("%(all)s, on the slide's page") % {"all": number(len(texts))} if texts else ""
 
 
 def _version(model: dict[str, Any]) -> str:
-    band = (
-        ""
-        if model["low"] is None
-        else f", uncertain from {model['low']:.3g} to {model['high']:.3g}"
-    )
+    band = ""
+    if model["low"] is not None:
+        ends = {"low": number(model["low"], ".3g"), "high": number(model["high"], ".3g")}
+        band = _(", uncertain from %(low)s to %(high)s") % ends
     return f"{model['name']} ({model['fingerprint'][:12]}{band})"
 
 
 def _notes(sheet: Sheet, content: dict[str, Any], room: float) -> list[str]:
-    """Without the sentence of the parasitaemia, which stands above in numbers."""
+    """Without what stands above: the first line says a parasitaemia in words, and where cells were
+    chosen the last one says that they give none."""
     notes = content["lines"][1:] if content["parasitaemia"] else content["lines"]
-    notes = [note for note in notes if note != verdict.NO_PARASITAEMIA]
+    notes = notes[:-1] if content["crops"] and not content["counts"] else notes
     for kept in range(min(len(notes), MOST_NOTES), 0, -1):
         more = len(notes) - kept
-        shown = [*notes[:kept], f"And {more:,} more."] if more else notes
+        shown = [*notes[:kept], _("And %(more)s more.") % {"more": number(more)}] if more else notes
         if _height(shown) <= room:
             return shown
-    sheet.left_out += ["notes"] if notes else []
+    sheet.left_out += [_("notes")] if notes else []
     return []
 
 
@@ -300,8 +341,9 @@ def _list(sheet: Sheet, y: float, notes: list[str]) -> None:
 
 
 def _day(when: str) -> str:
-    return f"{timezone.localtime(datetime.fromisoformat(when)):%-d %B %Y}"
+    return date_format(timezone.localtime(datetime.fromisoformat(when)), "DATE_FORMAT")
 
 
 def _moment(when: datetime) -> str:
-    return f"{timezone.localtime(when):%-d %B %Y, %H:%M %Z}"
+    local = timezone.localtime(when)
+    return f"{date_format(local, 'DATETIME_FORMAT')} {local:%Z}"

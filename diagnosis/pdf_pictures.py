@@ -3,15 +3,25 @@
 import math
 from typing import Any
 
-from . import pictures
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
+
 from .models import Decision
-from .pictures import Picture
+from .pictures import SUSPICIOUS, Picture
 from .sheet import CAPTION, GAP, HALF, INNER, MARGIN, Area, Sheet
+from .words import percent
 
 LEAST_FIELD, MOST_FIELD = 70.0, 186.0
 IN_A_ROW = 8
 MARKS = {Decision.PARASITIZED: "#d55e00", Decision.UNCERTAIN: "#f0e442"}
 """As on the page of a field."""
+FOUND = {
+    Decision.PARASITIZED: ngettext_lazy(
+        "%(number)s parasitized", "%(number)s parasitized", "number"
+    ),
+    Decision.UNCERTAIN: ngettext_lazy("%(number)s uncertain", "%(number)s uncertain", "number"),
+}
+"""Cells of a field, which has 200 marked at most."""
 
 
 def draw(sheet: Sheet, y: float, room: float, fields: list[Picture], cells: list[Picture]) -> float:
@@ -25,8 +35,8 @@ def draw(sheet: Sheet, y: float, room: float, fields: list[Picture], cells: list
     if fields and side >= LEAST_FIELD:
         return _cells(sheet, _fields(sheet, y, side, fields), cells, IN_A_ROW)
     fitting = [number for number in (IN_A_ROW // 2, IN_A_ROW) if _tall(cells, number) <= room]
-    sheet.left_out += ["pictures of fields"] if fields else []
-    sheet.left_out += [] if fitting or not cells else ["pictures of cells"]
+    sheet.left_out += [_("pictures of fields")] if fields else []
+    sheet.left_out += [] if fitting or not cells else [_("pictures of cells")]
     return _cells(sheet, y, cells, fitting[0]) if fitting else y
 
 
@@ -70,7 +80,7 @@ def _mark(sheet: Sheet, area: Area, decision: str) -> None:
 
 def _of_field(picture: Picture) -> str:
     about = picture.about
-    found = [f"{about[name]:,} {name}" for name in pictures.SUSPICIOUS if about[name]]
+    found = [FOUND[name] % {"number": about[name]} for name in SUSPICIOUS if about[name]]
     return f"{', '.join(found)} · {about['name']}"
 
 
@@ -83,7 +93,7 @@ def _cells(sheet: Sheet, y: float, cells: list[Picture], in_a_row: int) -> float
         area = _within(Area(x, top, side, side), picture)
         sheet.picture(area, picture.jpeg)
         _mark(sheet, area, picture.about["decision"])
-        word = picture.about["decision"].capitalize()
+        word = str(Decision(picture.about["decision"]).label)
         below = sheet.text(x, top + side + 3, word, CAPTION)
         sheet.text(x, below, _by(picture.about), CAPTION)
     return y + _tall(cells, in_a_row)
@@ -91,5 +101,7 @@ def _cells(sheet: Sheet, y: float, cells: list[Picture], in_a_row: int) -> float
 
 def _by(about: dict[str, Any]) -> str:
     if about["is_reviewed"]:
-        return "by a person"
-    return "" if about["probability"] is None else f"model: {100 * about['probability']:.0f} %"
+        return _("by a person")
+    if about["probability"] is None:
+        return ""
+    return _("model: %(probability)s") % {"probability": percent(about["probability"], 0)}

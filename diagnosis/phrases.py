@@ -98,6 +98,7 @@ CHANGES = (
     gettext_noop("conclusion"),
     gettext_noop("closed"),
     gettext_noop("second reading"),
+    gettext_noop("report language"),
     gettext_noop("images"),
     gettext_noop("form"),
     gettext_noop("box"),

@@ -71,6 +71,15 @@ def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
 
 
 @transaction.atomic
+def set_report_language(laboratory: Laboratory, language: str) -> None:
+    """Of what is signed from now on; what was signed stays as it is."""
+    before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).report_language
+    laboratory.report_language = language
+    laboratory.save(update_fields=["report_language"])
+    audit.note(Action.CHANGED, laboratory, report_language=(before, language))
+
+
+@transaction.atomic
 def rename(laboratory: Laboratory, name: str) -> None:
     before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).name
     laboratory.name = name

@@ -13,7 +13,7 @@ from unicodedata import category, normalize
 
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.utils import ImageReader, simpleSplit
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase.pdfmetrics import getFont, registerFont, stringWidth
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
@@ -27,6 +27,8 @@ GAP = 10.0
 HALF, RIGHT = (INNER - GAP) / 2, MARGIN + INNER
 INK, QUIET = "#1c1926", "#5b5566"
 CUT, UNKNOWN = "…", "\ufffd"
+STICKY = "\xa0\u202f"
+"""Spaces that no line breaks at: within a number, before a sign of percent or a French colon."""
 
 
 class Style(NamedTuple):
@@ -54,12 +56,12 @@ class Area(NamedTuple):
 class Sheet:
     """Knows whether its texts were cut or lack letters, and what had no room."""
 
-    def __init__(self, title: str, author: str, subject: str) -> None:
+    def __init__(self, title: str, author: str, subject: str, language: str = "en-GB") -> None:
         _load_fonts()
         self.is_cut = self.lacks_letters = False
         self.left_out: list[str] = []
         self.file = io.BytesIO()
-        self.canvas = Canvas(self.file, pagesize=A4, lang="en-GB", initialFontName=REGULAR)
+        self.canvas = Canvas(self.file, pagesize=A4, lang=language, initialFontName=REGULAR)
         self.canvas.setTitle(title)
         self.canvas.setAuthor(author)
         self.canvas.setSubject(subject)
@@ -120,7 +122,8 @@ class Sheet:
 
 def wrapped(text: str, style: Style, width: float, lines: int) -> list[str]:
     """In so many lines at most; a word that is longer than a line goes on in the next."""
-    split = simpleSplit(drawable(text), style.font, style.size, width) if text else []
+    paragraphs = drawable(text).split("\n") if text else []
+    split = [line for one in paragraphs for line in _lines(one, style, width)]
     found = [part for line in split for part in _parts(line, style, width)]
     kept = found[:lines]
     if len(found) > lines:
@@ -142,8 +145,24 @@ def drawable(text: str) -> str:
     """With a mark for each letter that the fonts lack, and without signs that are not seen."""
     known = getFont(REGULAR).face.charToGlyph
     seen = (c for c in normalize("NFC", text) if category(c) != "Cf")
-    plain = (" " if c.isspace() and c != "\n" else c for c in seen)
+    plain = (_space(c) if c.isspace() and c != "\n" else c for c in seen)
     return "".join(c if ord(c) in known or c == "\n" else UNKNOWN for c in plain)
+
+
+def _space(character: str) -> str:
+    return "\xa0" if character in STICKY else " "
+
+
+def _lines(paragraph: str, style: Style, width: float) -> Iterator[str]:
+    line = ""
+    for word in filter(None, paragraph.split(" ")):
+        longer = f"{line} {word}" if line else word
+        if line and stringWidth(longer, style.font, style.size) > width:
+            yield line
+            longer = word
+        line = longer
+    if line:
+        yield line
 
 
 def _parts(line: str, style: Style, width: float) -> Iterator[str]:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_noop, ngettext
 
 from . import audit, summary, verdict
 from .current import lock
-from .models import PENDING_STATES, Action, Report, Slide
+from .models import PENDING_STATES, Action, Report, ReportLanguage, Slide
 
 SIGNED_ALREADY = gettext_noop(
     "This slide is signed already. To change its report, amend it with a reason."
@@ -33,19 +33,22 @@ NO_REASON = gettext_noop("Say why the report is amended.")
 NOT_SEEN = gettext_noop(
     "This slide or its report changed since you opened the page. Look again, then sign."
 )
-NOTES = "cell_notes"
+NOTES = "notes"
 PARTS = {
     "images": gettext_noop("images"),
     "crops": gettext_noop("chosen cells"),
     "counts": gettext_noop("red cells of fields"),
     "parasitaemia": gettext_noop("parasitaemia"),
     "finding": gettext_noop("finding"),
-    "conclusion": gettext_noop("conclusion"),
-    "readings": gettext_noop("readings"),
+    "concluded": gettext_noop("conclusion"),
+    "said": gettext_noop("readings"),
     NOTES: gettext_noop("notes on cells"),
     "models": gettext_noop("model"),
 }
-"""Of a summary, with their names. The others change with the site's wording, or who is a member."""
+"""Of a summary, with their names: codes, numbers and what people wrote. The others change with the
+site's wording and language, or who is a member."""
+FORMER_PARTS = {"concluded": "conclusion", "said": "readings", NOTES: "cell_notes"}
+"""What the first format of a summary says in words alone, always in English."""
 
 
 class CannotSign(ValueError):
@@ -60,6 +63,8 @@ class Change:
     """The headline that was signed."""
     now: str
     parts: list[str]
+    language: str = ReportLanguage.ENGLISH.value
+    """Of both headlines: the report's."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,17 @@ def current(slide: Slide) -> Report | None:
 
 
 def change(report: Report, slide: Slide) -> Change | None:
-    signed, now = report.content, summary.of_slide(slide)
+    signed = report.content
+    language = summary.language_of(signed)
+    now = summary.of_slide(slide, language)
     parts = [_(word) for name, word in PARTS.items() if _differs(name, signed, now)]
-    return Change(signed["headline"], now["headline"], parts) if parts else None
+    return Change(signed["headline"], now["headline"], parts, language) if parts else None
 
 
 def _differs(name: str, signed: dict[str, Any], now: dict[str, Any]) -> bool:
-    if name == NOTES and name not in signed:
+    if name not in signed:
+        name = FORMER_PARTS.get(name, name)
+    if name == FORMER_PARTS[NOTES] and name not in signed:
         return False  # signed before reports held notes, whatever was written then
     return (signed.get(name) or None) != (now[name] or None)
 

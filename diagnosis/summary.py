@@ -1,12 +1,16 @@
 """All that a report of a slide says, as plain values: the same slide gives the same ones.
 
-A report that is signed keeps them as they were then; PDF and FHIR are made from them alone.
+A report that is signed keeps them as they were then; PDF and FHIR are made from them alone. Its
+sentences are in the language of the laboratory's reports, which it names; what a program decides by
+stands beside them in codes, the same in every language.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from ml.parasitaemia import Estimate
 
@@ -21,18 +25,23 @@ from .models import (
     Kind,
     Opinion,
     Prediction,
+    ReportLanguage,
     Review,
     Slide,
     SlideReading,
+    SmearImage,
 )
-from .words import english
+from .words import spoken
 
-FORMAT = 1
+FORMAT = 2
+"""The first knew no language, and of what people said the words alone."""
 LIMITS = [
     verdict.TRAINED_ON,
-    "It tells neither species nor stages apart: a parasitaemia may include gametocytes.",
+    gettext_noop(
+        "It tells neither species nor stages apart: a parasitaemia may include gametocytes."
+    ),
 ]
-FORMER_MEMBER = "a former member"
+FORMER_MEMBER = gettext_noop("a former member")
 OF_IMAGES = ("image__created_at", "image_id", "created_at")
 OF_CELLS = (
     "cell__image__created_at",
@@ -46,23 +55,44 @@ DECISIONS = {str(name): str(name) for name in Decision} | {FieldOpinion.ASIDE: "
 COUNTS = ("parasitized", "uninfected", "uncertain", "edge", "rejected", "removed", "reviewed")
 
 
-@english()
-def of_slide(slide: Slide) -> dict[str, Any]:
+def of_slide(slide: Slide, language: str = "") -> dict[str, Any]:
     """As it stands now in the database. Neither "now" nor who asks has a part in it.
 
-    So it is in English, whoever asks: its words are signed.
+    So it is in the language of the laboratory's reports, whoever asks: its words are signed.
+    Another `language` is that of a report with which it is compared.
     """
     slide = Slide.objects.select_related("laboratory").get(pk=slide.pk)
+    language = language or slide.laboratory.report_language
+    with spoken(language):
+        return {"format": FORMAT, "language": language, **_said_of(slide)}
+
+
+def language_of(content: dict[str, Any]) -> str:
+    """Of a summary; what was signed before there was a choice is in English."""
+    return str(content.get("language", ReportLanguage.ENGLISH.value))
+
+
+def concluded(content: dict[str, Any]) -> str:
+    """What people conclude of the whole slide by a summary, a `Conclusion`; empty where nobody did.
+
+    The first format says it in an English word.
+    """
+    word = str(content.get("conclusion", "")).lower().replace(" ", "-")
+    return str(content.get("concluded", word))
+
+
+def _said_of(slide: Slide) -> dict[str, Any]:
     readings = _readings(slide)
     tally = verdict.tally(slide)
     result = finding.of_slide(slide) if tally.has_fields else None
     judged = list(slide.readings.all()) if slide.counts_opinions else []
+    settled = [one for one in disputes.of_slide(slide) if one.settlement]
+    notes = _notes(slide) if slide.counts_opinions else []
     return {
-        "format": FORMAT,
         "slide": str(slide.pk),
         "code": slide.code,
         "laboratory": slide.laboratory.name,
-        "stain": slide.get_stain_display(),
+        "stain": str(slide.get_stain_display()),
         "note": slide.note,
         "added_at": slide.created_at.isoformat(),
         "read_at": max(_times(readings), default=""),
@@ -79,14 +109,17 @@ def of_slide(slide: Slide) -> dict[str, Any]:
         "pictures": pictures.chosen(slide, readings),
         "reviewers": _reviewers(slide, judged) if slide.counts_opinions else [],
         "fields": _said_of_fields(slide) if slide.counts_opinions else [],
-        "cell_notes": _cell_notes(slide) if slide.counts_opinions else [],
-        "conclusion": slide.get_concluded_display(),
-        "readings": _readings_of(slide, judged) if slide.counts_opinions else [],
+        "notes": notes,
+        "cell_notes": [_note(note) for note in notes],
+        "concluded": slide.concluded,
+        "conclusion": str(slide.get_concluded_display()),
+        "said": _said(judged, settled),
+        "readings": _readings_of(judged, settled),
         "second_reading": _second_reading(slide),
         "models": _models(readings),
         "finders": sorted({row.finder for row in readings if row.finder}),
-        "limits": LIMITS,
-        "wording": verdict.RESEARCH_USE,
+        "limits": [_(limit) for limit in LIMITS],
+        "wording": _(verdict.RESEARCH_USE),
     }
 
 
@@ -109,7 +142,7 @@ def _headline(tally: verdict.Tally, result: finding.Result | None) -> str:
 
 def _lines(tally: verdict.Tally, result: finding.Result | None) -> list[str]:
     lines = [*(result.lines if result else []), *tally.remarks]
-    return lines if result or not tally.cells else [*lines, verdict.NO_PARASITAEMIA]
+    return lines if result or not tally.cells else [*lines, _(verdict.NO_PARASITAEMIA)]
 
 
 def _parasitaemia(result: finding.Result | None) -> dict[str, Any] | None:
@@ -168,7 +201,7 @@ def _outcome(row: Prediction) -> str:
 def _reviewers(slide: Slide, judged: list[SlideReading]) -> list[str]:
     """Whose opinions stand, of what is counted now, and who judged the whole slide."""
     names = {
-        name or FORMER_MEMBER
+        name or _(FORMER_MEMBER)
         for said in _standing(slide)
         for name in said.values_list("reviewer__username", flat=True)
     }
@@ -182,11 +215,11 @@ def _said_of_fields(slide: Slide) -> list[str]:
 
 
 def _said_of_field(said: Review) -> str:
-    who = said.reviewer.get_username() if said.reviewer else FORMER_MEMBER
-    words = f"{said.image}: {said.get_label_display().lower()} by {who}"
-    if said.label == FieldOpinion.COUNTS:
-        words = f"{said.image}: counts, says {who}"
-    return f"{words}: {said.comment}" if said.comment else words
+    counts = said.label == FieldOpinion.COUNTS
+    words = _("%(image)s: counts, says %(who)s") if counts else _("%(image)s: set aside by %(who)s")
+    who = said.reviewer.get_username() if said.reviewer else _(FORMER_MEMBER)
+    line = words % {"image": said.image, "who": who}
+    return f"{line}: {said.comment}" if said.comment else line
 
 
 def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[Review], QuerySet[CellReview]]:
@@ -201,57 +234,113 @@ def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[Review], QuerySe
     return of_crops, of_fields, of_cells.filter(is_standing=True)
 
 
-def _cell_notes(slide: Slide) -> list[str]:
+def _notes(slide: Slide) -> list[dict[str, Any]]:
     """What people wrote beside their opinions. A chosen cell is an image of its own."""
     of_images, _, of_cells = _standing(slide)
     of_images = of_images.exclude(comment="").select_related("image")
     of_cells = of_cells.exclude(comment="").select_related("cell__image")
     return [
-        *(f"{said.image}: {said.comment}" for said in of_images.order_by(*OF_IMAGES)),
-        *(f"{_name_of(said.cell)}: {said.comment}" for said in of_cells.order_by(*OF_CELLS)),
+        *(_written(said.image, None, said.comment) for said in of_images.order_by(*OF_IMAGES)),
+        *(
+            _written(said.cell.image, said.cell, said.comment)
+            for said in of_cells.order_by(*OF_CELLS)
+        ),
     ]
 
 
-def _name_of(cell: Cell) -> str:
+def _written(image: SmearImage, cell: Cell | None, comment: str) -> dict[str, Any]:
     """The machine's cells and those that people added have numbers of their own."""
-    return str(cell) if cell.prediction_id else f"{cell.image}, added cell {cell.number}"
+    return {
+        "image": image.name,
+        "cell": cell.number if cell else None,
+        "is_added": cell is not None and cell.prediction_id is None,
+        "comment": comment,
+    }
 
 
-def _readings_of(slide: Slide, judged: list[SlideReading]) -> list[str]:
-    """What people concluded of the whole slide, and how what differed was settled."""
+def _note(note: dict[str, Any]) -> str:
+    if note["is_added"]:
+        return _("%(image)s, added cell %(cell)d: %(comment)s") % note
+    if note["cell"] is not None:
+        return _("%(image)s, cell %(cell)d: %(comment)s") % note
+    return _("%(image)s: %(comment)s") % note
+
+
+def _said(judged: list[SlideReading], settled: list[disputes.Difference]) -> list[dict[str, Any]]:
+    """Of the whole slide, and how what differed was settled: what `_readings_of` says in words."""
+    return [
+        *(
+            {"who": one.who, "place": one.place, "label": one.conclusion, "comment": one.comment}
+            for one in judged
+            if one.conclusion
+        ),
+        *(_settled(one) for one in settled),
+    ]
+
+
+def _settled(one: disputes.Difference) -> dict[str, Any]:
+    settlement = one.settlement
+    assert settlement
+    return {
+        "of": one.key,
+        "who": settlement.who,
+        "is_third": settlement.is_third,
+        "label": settlement.label,
+        "reason": settlement.reason,
+        "labels": [said.label for said in one.said],
+    }
+
+
+def _readings_of(judged: list[SlideReading], settled: list[disputes.Difference]) -> list[str]:
     said = [_reading(one) for one in judged if one.conclusion]
-    return [*said, *(_settled(one) for one in disputes.of_slide(slide) if one.settlement)]
+    return [*said, *(_settlement(one) for one in settled)]
 
 
 def _reading(one: SlideReading) -> str:
-    place = f"{one.get_place_display()} {one.who}" if one.place else one.who
-    return f"{place}: {one.get_conclusion_display().lower()}. {one.comment}".strip()
+    who = f"{one.get_place_display()} {one.who}" if one.place else one.who
+    word = str(one.get_conclusion_display()).lower()
+    said = _("%(who)s: %(conclusion)s.") % {"who": who, "conclusion": word}
+    return f"{said} {one.comment}".strip()
 
 
-def _settled(one: disputes.Difference) -> str:
+def _settlement(one: disputes.Difference) -> str:
     settlement = one.settlement
     assert settlement
-    how = "by a third person" if settlement.is_third else "after discussion"
-    said = ", ".join(f"{said.who} {word}" for said, word in one.words)
-    return (
-        f"{one.name}: {said}. Settled as {one.settled_as} {how}, "
-        f"{settlement.who}: {settlement.reason}"
-    )
+    if settlement.is_third:
+        words = _("%(what)s: %(said)s. Settled as %(label)s by a third person, %(who)s: %(reason)s")
+    else:
+        words = _("%(what)s: %(said)s. Settled as %(label)s after discussion, %(who)s: %(reason)s")
+    return words % {
+        "what": one.name,
+        "said": ", ".join(f"{said.who} {word}" for said, word in one.words),
+        "label": one.settled_as,
+        "who": settlement.who,
+        "reason": settlement.reason,
+    }
 
 
 def _second_reading(slide: Slide) -> str:
     if slide.single_reading:
-        return f"One reading was enough. {slide.single_reading}"
+        return " ".join((_("One reading is enough."), slide.single_reading))
     if not slide.is_read_twice:
         return ""
     if not slide.counts_opinions:
-        return "The two readings are not both closed; nothing that was said in them counts yet."
-    number = len(disputes.of_slide(slide))
-    agreed = f"They differed in {number}, settled below" if number else "They agreed"
-    if slide.disputed:
-        are = "is" if slide.disputed == 1 else "are"
-        agreed = f"They differ in {number}, of which {slide.disputed} {are} not settled"
-    return f"Read by two people, each blind to the other. {agreed}."
+        return _("The two readings are not both closed; nothing that was said in them counts yet.")
+    blind = _("Read by two people, each blind to the other.")
+    return f"{blind} {_agreement(slide.disputed, len(disputes.of_slide(slide)))}"
+
+
+def _agreement(disputed: int, differences: int) -> str:
+    if disputed:
+        words = ngettext(
+            "They differ in %(number)d, of which %(open)d is not settled.",
+            "They differ in %(number)d, of which %(open)d are not settled.",
+            disputed,
+        )
+        return words % {"number": differences, "open": disputed}
+    if differences:
+        return _("They differed in %(number)d, settled below.") % {"number": differences}
+    return _("They agreed.")
 
 
 def _models(readings: Iterable[Prediction]) -> list[dict[str, Any]]:

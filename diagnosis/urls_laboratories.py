@@ -11,6 +11,11 @@ urlpatterns = [
         laboratories.second_reading,
         name="laboratory_second_reading",
     ),
+    path(
+        "laboratories/<uuid:pk>/report-language/",
+        laboratories.report_language,
+        name="laboratory_report_language",
+    ),
     path("laboratories/<uuid:pk>/leave/", laboratories.leave, name="laboratory_leave"),
     path("laboratories/<uuid:pk>/hand-over/", laboratories.hand_over, name="laboratory_hand_over"),
     path("laboratories/<uuid:pk>/invitations/", invitations.invite, name="laboratory_invite"),

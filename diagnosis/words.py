@@ -19,6 +19,19 @@ def english() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def spoken(language: str) -> Iterator[None]:
+    """Around what is said in the language of a report, whoever asks for it."""
+    with translation.override(code(language)):
+        yield
+
+
+def code(language: str) -> str:
+    """As the site calls the language of a report: its English has British dates."""
+    default: str = settings.LANGUAGE_CODE
+    return default if default.partition("-")[0] == language else language
+
+
 def number(value: float, form: str = "") -> str:
     """As Python's `form` writes it, with the language's decimal mark and groups of thousands."""
     text = f"{value:{form}}"

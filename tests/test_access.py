@@ -263,6 +263,8 @@ TABLE = {
     "slide_next": of_slide(opens=302),
     "slide_reading": of_reviewers("slide", data={"conclusion": "positive"}),
     "slide_settle": of_reviewers("slide"),
+    "slide_second_reader": of_reviewers("slide"),
+    "slide_second_reader, taken back": of_reviewers("slide", data={"take_back": "yes"}),
     "slide_one_reading": Row(
         ("administrator",),
         302,
@@ -304,6 +306,7 @@ TABLE = {
     "laboratory": Row(MEMBERS, parts=("laboratory",)),
     "laboratory_rename": of_administrators(data={"name": "Siaya"}),
     "laboratory_second_reading": of_administrators(data={"second_reading": "on"}),
+    "laboratory_report_language": of_administrators(data={"report_language": "fr"}),
     "laboratory_leave": Row(MEMBERS, parts=("laboratory",)),
     "laboratory_hand_over": of_administrators(opens=200, method="get"),
     "laboratory_invite": of_administrators(data={"role": "technician"}),
@@ -378,6 +381,8 @@ TABLE = {
     "api_readings, to conclude": of_reviewers(
         "slide", opens=200, method="put", data={"conclusion": "positive"}
     ),
+    "api_second_reader": of_reviewers("slide", opens=200),
+    "api_second_reader, taken back": of_reviewers("slide", opens=409, method="delete"),
     "api_differences": of_slide(),
     "api_differences, to settle": of_reviewers("slide", opens=400),
     "api_slide_reports": of_slide(),

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
-from diagnosis import cells, fhir, finding, readings, reviews, signing, summary, verdict
+from diagnosis import cells, fhir, finding, readings, reviews, roster, signing, summary, verdict
 from tests.people import laboratory_of
 from tests.readings import (
     another_model,
+    as_first_format,
     measured_model,
     new_slide,
     read,
@@ -321,6 +322,64 @@ def test_the_same_slide_keeps_its_ids(slide, laboratory):
     assert after != before
     assert urls(after) == urls(before)
     assert set(urls(bundle_of(new_slide(laboratory)))).isdisjoint(urls(before))
+
+
+def texts(value: Any) -> list[str]:
+    """All that people read of it, except the published names of codes."""
+    if isinstance(value, dict):
+        named = ("text", "conclusion", "description", "title")
+        own = [value[name] for name in named if isinstance(value.get(name), str)]
+        return own + [text for part in value.values() for text in texts(part)]
+    return [text for part in value for text in texts(part)] if isinstance(value, list) else []
+
+
+def part_names(bundle: dict[str, Any]) -> list[list[str | None]]:
+    observations = resources(bundle, "Observation")
+    return [[part.get("id") for part in one.get("component", [])] for one in observations]
+
+
+@pytest.mark.parametrize("language", ["fr", "pt"])
+def test_its_texts_are_in_the_language_of_the_report_and_its_codes_as_ever(
+    slide, laboratory, language
+):
+    ada = laboratory.members.get()
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 570)
+    read(slide, "parasitized")
+    readings.conclude(slide, ada, "positive")
+    english = bundle_of(slide)
+    roster.set_report_language(laboratory, language)
+    other = bundle_of(slide)
+    assert urls(other) == urls(english)
+    assert codings(other) == codings(english)
+    for bundle, expected in ((english, "en"), (other, language)):
+        named = [bundle, *(entry["resource"] for entry in bundle["entry"])]
+        assert {resource["language"] for resource in named} == {expected}
+    same = set(texts(english)) & set(texts(other))
+    assert same == {slide.note}
+    assert part_names(other) == part_names(english)
+    assert not any(None in names for names in part_names(other))
+
+
+def test_what_was_signed_stays_in_its_language(slide, laboratory):
+    read_field(slide, *["uninfected"] * 600)
+    report = signing.sign(slide, laboratory.members.get())
+    before = signed(report)
+    roster.set_report_language(laboratory, "fr")
+    assert signed(report) == before
+
+
+@pytest.mark.parametrize("concluded", ["positive", "negative", "cannot-tell"])
+@pytest.mark.parametrize("language", ["en", "fr", "pt"])
+def test_its_value_is_decided_by_codes_and_for_old_reports_by_english_words(
+    slide, laboratory, language, concluded
+):
+    read_field(slide, *["uninfected"] * 100)
+    readings.conclude(slide, laboratory.members.get(), concluded)
+    content = summary.of_slide(slide, language)
+    expected = {"positive": "POS", "negative": "NEG", "cannot-tell": "IND"}[concluded]
+    assert presence(checked(fhir.bundle(content, None)))[1] == expected
+    if language == "en":
+        assert presence(checked(fhir.bundle(as_first_format(content), None)))[1] == expected
 
 
 def codings(value: Any) -> set[tuple[str, str, str]]:

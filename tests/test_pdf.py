@@ -9,10 +9,23 @@ import pytest
 from django.utils import translation
 from pypdf import PdfReader
 
-from diagnosis import cells, pdf, pdf_pictures, pictures, readings, signing, summary, verdict
+from diagnosis import (
+    cells,
+    disputes,
+    pdf,
+    pdf_pictures,
+    pictures,
+    readings,
+    reviews,
+    roster,
+    sheet,
+    signing,
+    summary,
+    verdict,
+)
 from diagnosis.models import Cell, Report
 from diagnosis.sheet import Sheet
-from tests.people import laboratory_of
+from tests.people import join, laboratory_of
 from tests.readings import active_model, measured_model, new_image, new_slide, read, read_field
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
@@ -67,6 +80,109 @@ def test_it_is_in_english_whoever_asks(slide, language):
     english = text(page_of(pdf.of(content, None, NOW)))
     with translation.override(language):
         assert text(page_of(pdf.of(content, None, NOW))) == english
+
+
+def with_fields(slide, ada):
+    field = read_field(slide, *["parasitized"] * 60, *["uncertain"] * 3, *["uninfected"] * 1437)
+    cells.say(field.image, ada, field.cells.first().pk, "parasitized", "Zzz")
+    cells.add(field.image, ada, [5, 5, 30, 30], "parasitized")
+    signing.sign(slide, ada)
+    return slide, signing.amend(slide, ada, "Zzz", "Zzz")
+
+
+def with_crops(slide, ada):
+    for decision in ("parasitized", "uncertain", "uninfected", "rejected"):
+        reviewed = read(slide, decision, name="a.png")
+    reviews.say(reviewed.image, ada, "cannot-tell", "Zzz")
+    readings.conclude(slide, ada, "cannot-tell", "Zzz")
+    return slide, None
+
+
+def with_two_readings(slide, ada):
+    roster.set_second_reading(slide.laboratory, True)
+    twice = new_slide(slide.laboratory, "KSM-8")
+    read_field(twice, *["uninfected"] * 600, "edge", "rejected")
+    ben = join(slide.laboratory, "ben").user
+    readings.conclude(twice, ada, "negative", "Zzz", close=True)
+    readings.conclude(twice, ben, "positive", "Zzz", close=True)
+    disputes.settle(twice, ada, "slide", "negative", "Zzz")
+    return twice, signing.sign(twice, ada)
+
+
+def with_nothing(slide, ada):
+    return slide, None
+
+
+def lengthened(content):
+    for name in ("cell_notes", "reviewers", "readings"):
+        content[name] = (content[name] or ["Zzz"]) * 40
+    content["models"] *= 40
+    content["note"] = "🦟" * 300
+    content["lines"] = [*content["lines"], *content["lines"][1:] * 20]
+    return content
+
+
+SAME = {
+    "fr": {"discussion", "image", "images", "notes", "page", "parasites", "positive", "second"},
+    "pt": set(),
+}
+"""Words that are spelled as in English."""
+NAMES = {"kisumu", "référence", "giemsa", "falciparum", "resnet", "drawn", "cell"}
+"""What the laboratory, the stain, the parasite, the model and photographs are called."""
+
+
+def words_of(page: str) -> set[str]:
+    """Without numbers, and ids in hexadecimal."""
+    return set(re.findall(r"\b(?![a-f]+\b)[^\W\d_]{4,}\b", page.lower()))
+
+
+@pytest.mark.parametrize("language", ["fr", "pt"])
+@pytest.mark.parametrize("shape", [lambda content: content, lengthened], ids=["whole", "cut"])
+@pytest.mark.parametrize("fill", [with_fields, with_crops, with_two_readings, with_nothing])
+def test_in_another_language_no_word_of_ours_is_english(slide, laboratory, language, fill, shape):
+    """The same report in both: names and what people wrote is all they share."""
+    slide.note = ""
+    slide.save()
+    slide, report = fill(slide, laboratory.members.get())
+
+    def page(language):
+        content = shape(summary.of_slide(slide, language))
+        change = signing.Change("", content["headline"], [], language)
+        return words_of(text(page_of(pdf.of(content, report, NOW, change))))
+
+    assert page(language) & page("en") - NAMES <= SAME[language]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("fr", ["25 novembre 2026, 09:30 UTC", "2 000", "Base : 5 000 000 hématies", "95 %"]),
+        ("pt", ["25 de Novembro de 2026, 09:30 UTC", "2.000", "Base: 5.000.000", "95 %"]),
+    ],
+)
+def test_a_report_stays_in_the_language_it_was_signed_in(slide, laboratory, language, words):
+    """Dates and numbers too, whoever asks and whatever the laboratory writes since."""
+    roster.set_report_language(laboratory, language)
+    read_field(slide, *["parasitized"] * 30, *["uninfected"] * 1970)
+    report = signing.sign(slide, laboratory.members.get())
+    reader = signed(report)
+    page = text(reader)
+    for word in words:
+        assert word in page
+    assert re.search(r"\d,\d", page)
+    assert "\ufffd" not in page
+    assert reader.trailer["/Root"]["/Lang"] == language
+    roster.set_report_language(laboratory, "en")
+    with translation.override("en-gb"):
+        assert text(signed(report)) == page
+
+
+def test_a_number_is_never_broken_between_lines():
+    words = "aa 5\u202f000\xa0000 bb"
+    for width in range(40, 200, 5):
+        lines = sheet.wrapped(words, sheet.Style(sheet.REGULAR, 9), width, 9)
+        assert any("5\xa0000\xa0000" in line for line in lines) or width < 60
+    assert len(lines) == 1
 
 
 def test_the_wording_and_the_limits_are_on_every_page(slide):

@@ -313,7 +313,7 @@ def test_an_administrator_lets_one_reading_do(slide, image, ada, ben):
     assert (slide.is_read_twice, slide.concluded) == (False, "positive")
     assert signing.hindrance(slide) == ""
     said = summary.of_slide(slide)["second_reading"]
-    assert said == "One reading was enough. ada: Nobody else is here."
+    assert said == "One reading is enough. ada: Nobody else is here."
     assert Event.objects.filter(changes__second_reading=[True, False], name="KSM-7").exists()
 
 

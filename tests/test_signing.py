@@ -4,11 +4,31 @@ from functools import partial
 
 import pytest
 
-from diagnosis import again, cells, deletion, registry, reviews, signing, summary, verdict
+from diagnosis import (
+    again,
+    cells,
+    deletion,
+    readings,
+    registry,
+    reviews,
+    roster,
+    signing,
+    summary,
+    verdict,
+    words,
+)
 from diagnosis.models import Event, Report, Slide
 from tests.databases import at_once, slow_down
 from tests.people import join, laboratory_of
-from tests.readings import another_model, failed, new_slide, read, read_field, waiting
+from tests.readings import (
+    another_model,
+    as_first_format,
+    failed,
+    new_slide,
+    read,
+    read_field,
+    waiting,
+)
 
 
 @pytest.fixture
@@ -151,7 +171,45 @@ def test_a_note_on_a_cell_is_a_change_but_not_where_reports_knew_none(slide, ada
     report = signing.sign(slide, ada)
     cells.say(field.image, ada, field.cells.get().pk, "uninfected", "Stain")
     assert signing.change(report, slide).parts == ["notes on cells"]
+    report.content = as_first_format(report.content)
+    assert signing.change(report, slide).parts == ["notes on cells"]
     del report.content["cell_notes"]
+    assert not signing.has_changed(report, slide)
+
+
+def test_another_language_of_reports_changes_no_slide(slide, ada, laboratory):
+    """Of what was signed, in English too, both headlines are told in the language it is in."""
+    readings.conclude(slide, ada, "cannot-tell", "Ring?")
+    reviews.say(slide.images.first(), ada, "parasitized", "Ring")
+    report = signing.sign(slide, ada)
+    roster.set_report_language(laboratory, "fr")
+    assert summary.of_slide(slide)["language"] == "fr"
+    assert not signing.has_changed(report, slide)
+    report.content = as_first_format(report.content)
+    assert not signing.has_changed(report, slide)
+    readings.conclude(slide, ada, "positive", "Ring?")
+    change = signing.change(report, slide)
+    assert change.parts == ["conclusion", "readings"]
+    assert (change.language, change.now) == ("en", summary.of_slide(slide, "en")["headline"])
+    french = signing.amend(slide, ada, "En français.")
+    assert french.content["language"] == "fr"
+    assert not signing.has_changed(french, slide)
+
+
+def test_who_signs_in_another_language_than_they_saw_looks_again(slide, ada, laboratory):
+    seen = signing.fingerprint(None, summary.of_slide(slide))
+    roster.set_report_language(laboratory, "pt")
+    assert refused(signing.sign, slide, ada, "", seen) == signing.NOT_SEEN
+
+
+def test_other_translations_change_no_slide(slide, ada, laboratory, monkeypatch):
+    """Nothing is compared by words: a better translation is no change of a slide."""
+    roster.set_report_language(laboratory, "fr")
+    readings.conclude(slide, ada, "cannot-tell", "Anneau")
+    reviews.say(slide.images.first(), ada, "parasitized", "Anneau")
+    report = signing.sign(slide, ada)
+    monkeypatch.setattr(words, "code", lambda language: "pt")
+    assert summary.of_slide(slide, "fr")["readings"] != report.content["readings"]
     assert not signing.has_changed(report, slide)
 
 

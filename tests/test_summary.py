@@ -5,12 +5,13 @@ import json
 import pytest
 from django.utils import translation
 
-from diagnosis import cells, finding, reviews, summary, verdict
+from diagnosis import cells, finding, readings, reviews, roster, summary, verdict
 from diagnosis.models import Band, Finding, Prediction
 from tests.people import join, laboratory_of
 from tests.readings import (
     active_model,
     another_model,
+    as_first_format,
     failed,
     measured_model,
     new_image,
@@ -74,7 +75,50 @@ def test_it_is_in_english_whoever_asks(slide, language):
     with translation.override(language):
         assert summary.of_slide(slide) == english
         assert finding.of_slide(slide).lines != english["lines"][:2]
+    assert english["language"] == "en"
     assert "2,000 red cells" in english["lines"][1]
+
+
+NUMBERS_AND_CODES = (
+    "status", "is_critical", "finding", "concluded", "parasitaemia", "counts", "crops", "images",
+    "pictures", "notes", "said", "models",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["fr", "pt"])
+def test_its_sentences_are_in_the_language_of_the_laboratory(slide, laboratory, language):
+    ada = laboratory.members.get()
+    field = read_field(slide, *["parasitized"] * 30, *["uninfected"] * 1970, "edge")
+    cells.say(field.image, ada, field.cells.first().pk, "parasitized", "Ring")
+    readings.conclude(slide, ada, "cannot-tell", "Faint")
+    english = summary.of_slide(slide)
+    roster.set_report_language(laboratory, language)
+    said = summary.of_slide(slide)
+    assert said["language"] == language
+    assert {name: said[name] for name in NUMBERS_AND_CODES} == {
+        name: english[name] for name in NUMBERS_AND_CODES
+    }
+    for name in ("headline", "advice", "conclusion", "wording"):
+        assert said[name] != english[name]
+    for name in ("lines", "limits", "readings", "cell_notes"):
+        assert set(said[name]).isdisjoint(english[name]), name
+    with translation.override("en-gb"):
+        assert summary.of_slide(slide) == said
+
+
+def test_codes_stand_beside_its_words(slide, laboratory):
+    ada = laboratory.members.get()
+    field = read_field(slide, "parasitized", image=new_image(slide, "a.png", 400))
+    cells.say(field.image, ada, field.cells.get().pk, "parasitized", "Ring")
+    readings.conclude(slide, ada, "cannot-tell", "Faint")
+    said = summary.of_slide(slide)
+    assert (said["concluded"], said["conclusion"]) == ("cannot-tell", "Cannot tell")
+    assert said["notes"] == [{"image": "a.png", "cell": 1, "is_added": False, "comment": "Ring"}]
+    assert said["said"] == [
+        {"who": "ada", "place": None, "label": "cannot-tell", "comment": "Faint"}
+    ]
+    assert summary.concluded(as_first_format(said)) == "cannot-tell"
+    assert summary.language_of(as_first_format(said)) == "en"
 
 
 def test_an_assumed_basis_is_called_so(slide):

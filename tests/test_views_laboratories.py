@@ -6,14 +6,14 @@ from django.test import Client
 from django.urls import reverse
 
 from diagnosis import roster
-from diagnosis.models import Laboratory, Role
+from diagnosis.models import Event, Laboratory, ReportLanguage, Role
 from tests.people import join, laboratory_of, person, signed_in
 
 pytestmark = pytest.mark.django_db
 
 # Every page of a laboratory that is known by nothing but the laboratory.
 PAGES = ["laboratory", "laboratory_leave", "laboratory_hand_over"]
-ACTIONS = ["laboratory_rename", "laboratory_invite"]
+ACTIONS = ["laboratory_rename", "laboratory_invite", "laboratory_report_language"]
 ADMINISTRATORS_ONLY = ["laboratory_hand_over", *ACTIONS]
 
 
@@ -136,6 +136,31 @@ def test_a_bad_name_is_refused_and_the_old_one_shown(laboratory, ada, name):
     assert "<h1>Kisumu</h1>" in response.content.decode()
     laboratory.refresh_from_db()
     assert laboratory.name == "Kisumu"
+
+
+def test_the_language_of_reports(laboratory, ada):
+    page = ada.get(url("laboratory", laboratory)).text
+    assert '<option value="en" selected>English</option>' in page
+    address = url("laboratory_report_language", laboratory)
+    page = ada.post(address, {"report_language": "fr"}, follow=True).text
+    assert "from now on: Français." in page
+    assert '<option value="fr" selected>Français</option>' in page
+    event = Event.objects.first()
+    assert (event.action, event.changes) == ("changed", {"report_language": ["en", "fr"]})
+
+
+@pytest.mark.parametrize("language", ["", "xx", "en-gb"])
+def test_another_language_of_reports_is_refused(laboratory, ada, language):
+    address = url("laboratory_report_language", laboratory)
+    page = ada.post(address, {"report_language": language}, follow=True).text
+    assert '<li class="error">' in page
+    laboratory.refresh_from_db()
+    assert laboratory.report_language == "en"
+
+
+def test_reports_can_be_in_each_language_of_the_site(settings):
+    offered = {code.partition("-")[0] for code, _ in settings.LANGUAGES}
+    assert offered == set(ReportLanguage.values)
 
 
 def test_a_member_leaves_after_a_question(laboratory, ben):

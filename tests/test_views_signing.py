@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from diagnosis import signing, summary, verdict
+from diagnosis import roster, signing, summary, verdict
 from diagnosis.models import Report, Role
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import new_slide, read, waiting
@@ -64,12 +64,19 @@ def test_the_page_says_in_words_what_is_signed(ada, slide):
     assert not Report.objects.exists()
 
 
-@pytest.mark.parametrize("language", ["fr", "pt"])
-def test_what_is_signed_is_marked_as_english(ada, slide, language):
-    page = ada.get(url("slide_sign", slide), headers={"Accept-Language": language}).text
-    said = summary.of_slide(slide)
-    for words in (said["headline"], "uninfected"):
-        assert page.count(words) == len(re.findall(rf'lang="en">(?:<strong>)?{words}', page)) > 0
+@pytest.mark.parametrize("language", ["en", "fr", "pt"])
+@pytest.mark.parametrize("reader", ["en", "fr", "pt"])
+def test_what_is_signed_is_marked_as_the_language_it_is_in(
+    ada, slide, laboratory, reader, language
+):
+    roster.set_report_language(laboratory, language)
+    page = ada.get(url("slide_sign", slide), headers={"Accept-Language": reader}).text
+    said = summary.of_slide(slide)["headline"]
+    marked = re.findall(rf'lang="{language}">(?:<strong>)?{said}', page)
+    assert page.count(said) == len(marked) > 0
+    names = {"en": "English", "fr": "Français", "pt": "Português"}
+    ends = [line for line in page.splitlines() if f" {names[language]}." in line]
+    assert bool(ends) == (reader != language)
 
 
 def test_signing_shows_the_report(ada, slide):

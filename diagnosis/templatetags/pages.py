@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import drawn, gallery, heatmap, notices, phrases, trail
+from .. import drawn, gallery, heatmap, notices, phrases, summary, trail
 from ..counting import COUNTED, Found
 from ..models import OPINIONS, Prediction, Review
 from ..words import in_percent
@@ -45,6 +45,7 @@ register.filter("is_read", gallery.is_read)
 register.filter("kind_of_event", trail.kind)
 register.filter("changes_of_event", trail.changes)
 register.filter("shown", phrases.shown)
+register.filter("language_of", summary.language_of)
 
 
 register.filter("agreement", gallery.agreement)

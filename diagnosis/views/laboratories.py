@@ -6,7 +6,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from .. import access, roster
-from ..forms_laboratories import HandOverForm, InvitationForm, LaboratoryForm
+from ..forms_laboratories import (
+    HandOverForm,
+    InvitationForm,
+    LaboratoryForm,
+    ReportLanguageForm,
+)
 from ..models import Laboratory, Role
 from .guard import SignedInRequest, signed_in
 
@@ -49,6 +54,7 @@ def _page(request: SignedInRequest, laboratory: Laboratory) -> dict[str, object]
         "invitations": invitations.order_by("expires_at"),
         "invitation_form": InvitationForm(),
         "name_form": LaboratoryForm(instance=laboratory),
+        "language_form": ReportLanguageForm(instance=laboratory),
     }
 
 
@@ -80,6 +86,21 @@ def second_reading(request: SignedInRequest, pk: str) -> HttpResponse:
     else:
         sentence = _("Slides that are made from now on are read by one person.")
     messages.success(request, sentence)
+    return redirect("laboratory", pk)
+
+
+@signed_in
+@require_POST
+def report_language(request: SignedInRequest, pk: str) -> HttpResponse:
+    laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
+    form = ReportLanguageForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, str(form.errors["report_language"][0]))
+        return redirect("laboratory", pk)
+    roster.set_report_language(laboratory, form.cleaned_data["report_language"])
+    sentence = _("Reports are written in this language from now on: %(language)s.")
+    language = laboratory.get_report_language_display()
+    messages.success(request, sentence % {"language": language})
     return redirect("laboratory", pk)
 
 
