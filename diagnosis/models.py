@@ -249,6 +249,14 @@ class Slide(models.Model):
         editable=False,
         help_text="Who said, and why, that one reading is enough after all.",
     )
+    second_asked_by = models.CharField(
+        max_length=150,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Who asked for a second reader after it was made.",
+    )
     concluded = models.CharField(
         max_length=12,
         blank=True,
@@ -301,7 +309,7 @@ class Slide(models.Model):
         return self.code
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Whether it is read twice is decided when it is made, and stays so."""
+        """It is read twice where its laboratory says so when it is made; see `readings`."""
         if self._state.adding and self.laboratory.second_reading:
             self.is_read_twice = True
         super().save(*args, **kwargs)

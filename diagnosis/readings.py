@@ -5,6 +5,9 @@ A slide that is read twice has two places. Whoever first speaks of it takes one:
 second, others the first, as long as there is a choice. A closed reading stays as it is, and so does
 what the machine said of the images that its reader saw (`current.is_closed`); where the two differ
 it is settled (`disputes`).
+
+A second reader may be asked for later too, as long as nothing is signed and one person at most has
+spoken: that person reads first, and what they said waits until both readings are closed.
 """
 
 from collections.abc import Collection
@@ -17,13 +20,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from . import audit, carrying, current, disputes, opinions, rollups
+from .access import REVIEWING
 from .models import (
     PENDING_STATES,
     Action,
     Cell,
+    CellReview,
     Conclusion,
     Membership,
     Place,
+    Review,
     Role,
     Slide,
     SlideReading,
@@ -43,6 +49,14 @@ NO_CONCLUSION = gettext_noop(
 )
 READ = gettext_noop("This slide waits for no second reading.")
 NO_REASON = gettext_noop("Say why one reading is enough.")
+READ_TWICE = gettext_noop("This slide is read by two people already.")
+SIGNED = gettext_noop("This slide is signed, so it is too late to ask for a second reader.")
+NOT_BLIND = gettext_noop(
+    "Several people have spoken of this slide, so none of them would be blind to the others."
+)
+GONE = gettext_noop("Whoever spoke of this slide does not read here any more.")
+NOT_ASKED = gettext_noop("Nobody asked for a second reader of this slide.")
+OPENED = gettext_noop("The second reader has begun, so the second reading stays.")
 
 
 class NotNow(ValueError):
@@ -132,6 +146,71 @@ def let_one_do(slide: Slide, by: User, reason: str) -> None:
     slide.save(update_fields=["is_read_twice", "single_reading"])
     audit.note(Action.CHANGED, slide, second_reading=(True, False), reason=("", reason.strip()))
     disputes.recount(slide)
+
+
+@transaction.atomic
+def ask_for_second(slide: Slide, by: User) -> None:
+    """Of a slide that one person reads. Who spoke of it, or else who asks, reads first.
+
+    Raises NotNow.
+    """
+    current.lock([slide.pk])
+    slide = Slide.objects.get(pk=slide.pk)
+    if reason := not_to_ask(slide):
+        raise NotNow(reason)
+    first = User.objects.get(pk=next(filter(None, _speakers(slide)), by.pk))
+    slide.is_read_twice, slide.single_reading = True, ""
+    slide.second_asked_by = by.get_username()
+    slide.save(update_fields=["is_read_twice", "single_reading", "second_asked_by"])
+    audit.note(Action.CHANGED, slide, second_reading=(False, True))
+    if not slide.readings.filter(reader=first).update(place=Place.FIRST, closed_at=None):
+        _new(slide, first, Place.FIRST)
+    disputes.recount(slide)
+
+
+def not_to_ask(slide: Slide) -> str:
+    """Why no second reader can be asked for now; empty where one can."""
+    if slide.is_read_twice:
+        return _(READ_TWICE)
+    if slide.reports.exists():
+        return _(SIGNED)
+    speakers = _speakers(slide)
+    if len(speakers) > 1:
+        return _(NOT_BLIND)
+    reading_here = Membership.objects.filter(laboratory=slide.laboratory_id, role__in=REVIEWING)
+    is_here = reading_here.filter(user__in=[one for one in speakers if one]).exists()
+    return _(GONE) if speakers and not is_here else ""
+
+
+def _speakers(slide: Slide) -> set[int | None]:
+    """Who said something that stands; None is a former account."""
+    of_images = Review.objects.filter(image__slide=slide, is_standing=True)
+    of_cells = CellReview.objects.filter(cell__image__slide=slide, is_standing=True)
+    said: set[int | None] = set(slide.readings.values_list("reader", flat=True))
+    said |= set(of_images.values_list("reviewer", flat=True))
+    return said | set(of_cells.values_list("reviewer", flat=True))
+
+
+@transaction.atomic
+def take_back_second(slide: Slide) -> None:
+    """No second reader after all, before one began: what was said counts again. Raises NotNow."""
+    current.lock([slide.pk])
+    slide = Slide.objects.get(pk=slide.pk)
+    if not slide.second_asked_by or not slide.is_read_twice:
+        raise NotNow(_(NOT_ASKED))
+    if not is_awaited(slide, list(slide.readings.all())):
+        raise NotNow(_(OPENED))
+    slide.is_read_twice, slide.second_asked_by = False, ""
+    slide.save(update_fields=["is_read_twice", "second_asked_by"])
+    slide.readings.update(place=None, closed_at=None)
+    audit.note(Action.CHANGED, slide, second_reading=(True, False))
+    disputes.recount(slide)
+
+
+def is_awaited(slide: Slide, known: Collection[SlideReading]) -> bool:
+    """A second reader who was asked for, and has not begun."""
+    begun = [one for one in known if one.place]
+    return bool(slide.second_asked_by) and slide.is_read_twice and len(begun) < len(Place)
 
 
 def _open(slide: Slide, user: User) -> SlideReading:

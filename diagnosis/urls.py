@@ -32,6 +32,9 @@ urlpatterns = [
     path("slides/<uuid:pk>/reading/", readings.slide_reading, name="slide_reading"),
     path("slides/<uuid:pk>/settle/", readings.slide_settle, name="slide_settle"),
     path("slides/<uuid:pk>/one-reading/", readings.slide_one_reading, name="slide_one_reading"),
+    path(
+        "slides/<uuid:pk>/second-reader/", readings.slide_second_reader, name="slide_second_reader"
+    ),
     path("slides/<uuid:pk>/images/", slides.slide_images, name="slide_images"),
     path("slides/<uuid:pk>/results/", slides.slide_results, name="slide_results"),
     path("slides/<uuid:pk>/again/", slides.slide_again, name="slide_again"),

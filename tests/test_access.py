@@ -263,6 +263,8 @@ TABLE = {
     "slide_next": of_slide(opens=302),
     "slide_reading": of_reviewers("slide", data={"conclusion": "positive"}),
     "slide_settle": of_reviewers("slide"),
+    "slide_second_reader": of_reviewers("slide"),
+    "slide_second_reader, taken back": of_reviewers("slide", data={"take_back": "yes"}),
     "slide_one_reading": Row(
         ("administrator",),
         302,
@@ -379,6 +381,8 @@ TABLE = {
     "api_readings, to conclude": of_reviewers(
         "slide", opens=200, method="put", data={"conclusion": "positive"}
     ),
+    "api_second_reader": of_reviewers("slide", opens=200),
+    "api_second_reader, taken back": of_reviewers("slide", opens=409, method="delete"),
     "api_differences": of_slide(),
     "api_differences, to settle": of_reviewers("slide", opens=400),
     "api_slide_reports": of_slide(),

@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from .. import access, audit, blindness, disputes, readings
 from . import serializers
 from .base import Asked, View
+from .slides import one_shown
 
 
 class Readings(View):
@@ -35,6 +36,28 @@ class Readings(View):
         new.is_valid(raise_exception=True)
         reading = readings.conclude(slide, request.user, **new.validated_data)
         return Response(serializers.ReadingOut(reading).data)
+
+
+class SecondReader(View):
+    @extend_schema(
+        summary="Ask for a second reader of a slide that one person reads",
+        description="Before anything is signed. Who spoke of the slide, or else you, reads first; "
+        "the second reader is blind to it. What was said counts once both readings are closed.",
+        request=None,
+        responses=serializers.OneSlideOut,
+    )
+    def post(self, request: Asked, pk: str) -> Response:
+        readings.ask_for_second(access.get_slide_to_sign(request.user, pk), request.user)
+        return one_shown(request, access.get_slide(request.user, pk))
+
+    @extend_schema(
+        summary="Take that back, before the second reader has begun",
+        request=None,
+        responses=serializers.OneSlideOut,
+    )
+    def delete(self, request: Asked, pk: str) -> Response:
+        readings.take_back_second(access.get_slide_to_sign(request.user, pk))
+        return one_shown(request, access.get_slide(request.user, pk))
 
 
 class Differences(View):

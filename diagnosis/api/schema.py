@@ -76,6 +76,9 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, st
     if method == "put" and path.endswith("/readings/"):
         found["403"] = "Your role does not read."
         found["409"] = "Your reading is closed, two people read it already, or it cannot close yet."
+    if path.endswith("/second-reader/"):
+        found["403"] = "Your role does not read."
+        found["409"] = "It is signed, several have spoken, or the second reader has begun."
     if method == "post" and path.endswith("/differences/"):
         found["403"] = "Your role does not settle."
         found["409"] = "The two readings do not differ there, or not in that."

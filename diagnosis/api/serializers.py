@@ -99,7 +99,7 @@ class SlideOut(serializers.ModelSerializer):
         model = Slide
         fields = (
             "id", "laboratory", "code", "stain", "note", "created_by", "created_at",
-            "verdict", "url", "images", "page",
+            "is_read_twice", "verdict", "url", "images", "page",
         )  # fmt: skip
 
     def get_url(self, slide: Slide) -> str:

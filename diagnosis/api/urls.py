@@ -16,6 +16,11 @@ urlpatterns = [
     path("slides/<str:pk>/retry/", slides.SlideRetry.as_view(), name="api_slide_retry"),
     path("slides/<str:pk>/reports/", slides.SlideReports.as_view(), name="api_slide_reports"),
     path("slides/<str:pk>/readings/", readings.Readings.as_view(), name="api_readings"),
+    path(
+        "slides/<str:pk>/second-reader/",
+        readings.SecondReader.as_view(),
+        name="api_second_reader",
+    ),
     path("slides/<str:pk>/differences/", readings.Differences.as_view(), name="api_differences"),
     path("slides/<str:pk>/pdf/", slides.SlidePdf.as_view(), name="api_slide_pdf"),
     path("slides/<str:pk>/fhir/", slides.SlideFhir.as_view(), name="api_slide_fhir"),

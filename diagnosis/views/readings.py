@@ -72,6 +72,27 @@ def slide_one_reading(request: Asked, pk: UUID) -> HttpResponse:
     return _back(slide)
 
 
+@require_POST
+@signed_in
+def slide_second_reader(request: Asked, pk: UUID) -> HttpResponse:
+    slide = access.get_slide_to_sign(request.user, pk)
+    takes_back = "take_back" in request.POST
+    try:
+        if takes_back:
+            readings.take_back_second(slide)
+        else:
+            readings.ask_for_second(slide, request.user)
+    except readings.NotNow as error:
+        messages.error(request, str(error))
+    else:
+        asked = _(
+            "This slide waits for a second reader now, who sees nothing of the first reading."
+        )
+        back = _("One person reads this slide again. What was said counts.")
+        messages.success(request, back if takes_back else asked)
+    return _back(slide)
+
+
 def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
     """What the page of a slide says of its readings."""
     known = list(slide.readings.all())
@@ -84,6 +105,8 @@ def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
         "cannot_read": readings.hindrance(slide, known, request.user) if may_review else "",
         "conclusions": Conclusion.choices,
         "differences": disputes.of_slide(slide),
+        "may_ask": may_review and not slide.is_read_twice and not readings.not_to_ask(slide),
+        "may_take_back": may_review and readings.is_awaited(slide, known),
         "administers": slide.is_read_twice and access.administers(request.user, slide),
     }
 

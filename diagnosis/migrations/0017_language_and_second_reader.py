@@ -16,4 +16,16 @@ class Migration(migrations.Migration):
                 max_length=10,
             ),
         ),
+        migrations.AddField(
+            model_name="slide",
+            name="second_asked_by",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                editable=False,
+                help_text="Who asked for a second reader after it was made.",
+                max_length=150,
+            ),
+        ),
     ]
