@@ -150,15 +150,26 @@ def _columns(sheet: Sheet, y: float, facts: dict[str, str], shares: Sequence[flo
 
 def _verdict(sheet: Sheet, y: float, content: dict[str, Any]) -> float:
     ground, ink = TONES[_tone(content)]
-    headline, advice = Style(BOLD, 19, ink), Style(SEMIBOLD, 9.5, ink)
+    first, second = _heads(content)
+    parts = [
+        (first, Style(BOLD, 19, ink), 2),
+        (second, Style(SEMIBOLD, 11.5, ink), 2),
+        (content["advice"], Style(SEMIBOLD, 9.5, ink), 3),
+    ]
     x, width = MARGIN + 16, INNER - 32
-    tall = height(content["headline"], headline, width, 2) + height(
-        content["advice"], advice, width, 3
-    )
+    tall = sum(height(text, style, width, lines) for text, style, lines in parts)
     sheet.box(Area(MARGIN, y, INNER, tall + 24), fill=ground, radius=7)
-    below = sheet.text(x, y + 10, content["headline"], headline, width, 2)
-    sheet.text(x, below + 1, content["advice"], advice, width, 3)
+    below = y + 10
+    for text, style, lines in parts:
+        below = sheet.text(x, below, text, style, width, lines)
     return y + tall + 24 + GAP
+
+
+def _heads(content: dict[str, Any]) -> tuple[str, str]:
+    """What a person concludes, and under it what was counted; without that, or in the first format
+    of a summary, the headline alone."""
+    conclusion, counted = content.get("heads", ("", ""))
+    return (conclusion, counted) if conclusion else (content["headline"], "")
 
 
 def _tone(content: dict[str, Any]) -> str:

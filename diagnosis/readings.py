@@ -158,13 +158,13 @@ def ask_for_second(slide: Slide, by: User) -> None:
     slide = Slide.objects.get(pk=slide.pk)
     if reason := not_to_ask(slide):
         raise NotNow(reason)
-    first = next(iter(_speakers(slide)), by.pk)
+    first = User.objects.get(pk=next(filter(None, _speakers(slide)), by.pk))
     slide.is_read_twice, slide.single_reading = True, ""
     slide.second_asked_by = by.get_username()
     slide.save(update_fields=["is_read_twice", "single_reading", "second_asked_by"])
     audit.note(Action.CHANGED, slide, second_reading=(False, True))
     if not slide.readings.filter(reader=first).update(place=Place.FIRST, closed_at=None):
-        _new(slide, User.objects.get(pk=first), Place.FIRST)
+        _new(slide, first, Place.FIRST)
     disputes.recount(slide)
 
 
@@ -186,8 +186,9 @@ def _speakers(slide: Slide) -> set[int | None]:
     """Who said something that stands; None is a former account."""
     of_images = Review.objects.filter(image__slide=slide, is_standing=True)
     of_cells = CellReview.objects.filter(cell__image__slide=slide, is_standing=True)
-    said = [of.values_list("reviewer", flat=True) for of in (of_images, of_cells)]
-    return set(slide.readings.values_list("reader", flat=True)).union(*said)
+    said: set[int | None] = set(slide.readings.values_list("reader", flat=True))
+    said |= set(of_images.values_list("reviewer", flat=True))
+    return said | set(of_cells.values_list("reviewer", flat=True))
 
 
 @transaction.atomic

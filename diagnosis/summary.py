@@ -88,6 +88,7 @@ def _said_of(slide: Slide) -> dict[str, Any]:
     judged = list(slide.readings.all()) if slide.counts_opinions else []
     settled = [one for one in disputes.of_slide(slide) if one.settlement]
     notes = _notes(slide) if slide.counts_opinions else []
+    heads = _heads(tally, result)
     return {
         "slide": str(slide.pk),
         "code": slide.code,
@@ -99,7 +100,8 @@ def _said_of(slide: Slide) -> dict[str, Any]:
         "status": tally.status,
         "is_critical": tally.is_critical,
         "finding": result.verdict if result else "",
-        "headline": _headline(tally, result),
+        "headline": " ".join(filter(None, heads)),
+        "heads": heads,
         "advice": tally.advice,
         "lines": _lines(tally, result),
         "parasitaemia": _parasitaemia(result),
@@ -134,10 +136,10 @@ def _times(readings: Iterable[Prediction]) -> list[str]:
     return [row.finished_at.isoformat() for row in readings if row.finished_at]
 
 
-def _headline(tally: verdict.Tally, result: finding.Result | None) -> str:
-    """What a person concludes comes first."""
+def _heads(tally: verdict.Tally, result: finding.Result | None) -> list[str]:
+    """What a person concludes comes first, or is empty; then what was counted."""
     counted = result.headline if result else tally.counted.removesuffix(".")
-    return " ".join(filter(None, (tally.conclusion, counted)))
+    return [tally.conclusion, tally.beside(counted)]
 
 
 def _lines(tally: verdict.Tally, result: finding.Result | None) -> list[str]:

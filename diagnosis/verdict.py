@@ -163,7 +163,13 @@ class Tally:
 
     @property
     def sentence(self) -> str:
-        return " ".join(filter(None, (self.conclusion, self.counted)))
+        return " ".join(filter(None, (self.conclusion, self.beside(self.counted))))
+
+    def beside(self, counted: str) -> str:
+        """What was counted, called so where a person's conclusion stands before it."""
+        if not self.concluded or not self.is_readable:
+            return counted
+        return _("Count of model and people: %(counted)s") % {"counted": counted}
 
     @property
     def conclusion(self) -> str:

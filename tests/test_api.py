@@ -556,7 +556,9 @@ class TestReadings:
         verdict = program.get(reverse("api_slide", args=[slide.pk])).json()["verdict"]
         assert (verdict["concluded"], verdict["result"]) == ("positive", "parasitized")
         assert (verdict["is_critical"], verdict["parasitized"]) == (True, 0)
-        assert verdict["sentence"].startswith("Concluded positive by a person. 0 of 1")
+        assert verdict["sentence"].startswith(
+            "Concluded positive by a person. Count of model and people: 0 of 1"
+        )
 
     def test_two_readings_differ_and_are_settled(self, program, laboratory, twice):
         ben = program_of(join(laboratory, "ben", Role.REVIEWER).user)

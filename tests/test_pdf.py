@@ -231,7 +231,10 @@ def test_what_a_person_concludes_of_the_slide_stands_first(slide):
     read_field(slide, *["uninfected"] * 600)
     readings.conclude(slide, slide.laboratory.members.get(), "positive", "Rings in the thick film.")
     words = text(made(slide))
-    assert "Concluded positive by a person. Negative in 600 red cells" in words
+    assert (
+        "Concluded positive by a person. Count of model and people: Negative in 600 red cells"
+        in words
+    )
     assert verdict.ALARM in words
     assert "Reviewed by ada" in words
     assert "ada: positive. Rings in the thick film." in words
@@ -441,6 +444,17 @@ def test_a_word_that_is_longer_than_a_line_goes_on_in_the_next(slide, laboratory
     cells.say(field.image, laboratory.members.get(), field.cells.get().pk, "parasitized", "Rings")
     page = text(made(slide)).replace(" ", "")
     assert "-end.png,cell1:Rings" in page
+
+
+def test_a_conclusion_and_the_count_under_it_have_lines_of_their_own(slide, laboratory):
+    read_field(slide, *["uninfected"] * 600)
+    readings.conclude(slide, laboratory.members.get(), "positive")
+    where = {words: y for _, y, words in places(made(slide))}
+    person = where["Concluded positive by a person."]
+    assert person > where["Count of model and people: Negative in 600 red cells"]
+    content = summary.of_slide(slide)
+    del content["heads"]
+    assert content["headline"] in text(page_of(pdf.of(content, None, NOW)))
 
 
 def test_the_longest_headline_is_whole(slide, laboratory):

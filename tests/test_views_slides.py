@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from diagnosis import current, gallery, registry
+from diagnosis import current, gallery, readings, registry
 from diagnosis.models import Action, Event, ModelVersion, Slide, SmearImage
 from ml.decisions import Thresholds
 from tests.people import join, laboratory_of, signed_in
@@ -397,3 +397,15 @@ def test_how_many_are_read_is_said_in_their_number(ada, laboratory, number, word
     for _ in range(number):
         waiting(slide)
     assert words in ada.get(reverse("slide", args=[slide.pk])).text
+
+
+def test_a_conclusion_stands_first_and_the_count_is_called_so(ada, laboratory):
+    slide = new_slide(laboratory)
+    read(slide)
+    assert "Count of model and people" not in ada.get(reverse("slide", args=[slide.pk])).text
+    readings.conclude(slide, laboratory.members.get(username="ada"), "positive")
+    shown = ada.get(reverse("slide", args=[slide.pk])).text
+    person = "<strong>Concluded positive by a person.</strong>"
+    count = "Count of model and people: 0 of 1"
+    assert f'{person} <span class="counted">{count}' in shown
+    assert count in ada.get(reverse("history")).text

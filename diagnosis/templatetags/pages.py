@@ -14,7 +14,9 @@ from ml.decisions import LABEL_THRESHOLD, Thresholds
 
 from .. import drawn, gallery, heatmap, notices, phrases, summary, trail
 from ..counting import COUNTED, Found
+from ..finding import Result
 from ..models import OPINIONS, Prediction, Review
+from ..verdict import Tally
 from ..words import in_percent
 from ..words import percent as percent_of
 
@@ -129,6 +131,12 @@ def heat_key() -> SafeString:
         '<rect width="100" height="10" fill="url(#ramp)"/></svg>',
         format_html_join("", '<stop offset="{}" stop-color="{}"/>', stops),
     )
+
+
+@register.simple_tag
+def beside(tally: Tally, result: Result | None) -> str:
+    """What was counted, as it stands on a slide's page."""
+    return tally.beside(result.headline if result else headline(tally.counted))
 
 
 @register.filter
