@@ -152,7 +152,7 @@ class Result:
     @property
     def _aside(self) -> list[str]:
         """A parasite that people set aside still keeps a slide from being negative."""
-        if not self.found.aside:
+        if not self.found.aside or self.verdict == POSITIVE:
             return []
         sentence = ngettext(
             "%(cells)s cell that would count as parasitized lies in a field that was set aside: "
