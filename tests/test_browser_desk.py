@@ -307,7 +307,7 @@ def test_all_keys_are_shown_and_the_page_follows_the_rules(open_slide, colours):
     page = open_slide(color_scheme=colours, bypass_csp=True)
     page.keyboard.press("?")
     keys = page.get_by_role("dialog", name="Keys")
-    expect(keys.locator("dt")).to_have_count(15)
+    expect(keys.locator("dt")).to_have_count(16)
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(keys).to_be_hidden()

@@ -54,7 +54,10 @@ function preview(file, place) {
     place.replaceChildren(picture);
     URL.revokeObjectURL(picture.src);
   });
-  picture.addEventListener("error", () => URL.revokeObjectURL(picture.src));
+  picture.addEventListener("error", () => {
+    picture.remove();
+    URL.revokeObjectURL(picture.src);
+  });
   picture.src = URL.createObjectURL(file);
   place.append(picture);
 }
