@@ -186,5 +186,5 @@ def test_a_slide_costs_the_same_however_much_was_reviewed(
         image = read(slide).image
         for user in people:
             reviews.say(image, user, "parasitized")
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(23):
         page(ada, prediction)
