@@ -80,7 +80,6 @@ class Upload:
     def __init__(self, slide: Slide, user: User, model: ModelVersion) -> None:
         self.slide, self.user, self.model = slide, user, model
         self.band = registry.band_of(model)
-        self.there = set(slide.images.values_list("sha256", flat=True))
         self.new: dict[str, SmearImage] = {}
         self.rows: dict[str, SmearImage] = {}
         self.elsewhere: dict[str, list[Prediction]] = defaultdict(list)
@@ -94,9 +93,9 @@ class Upload:
             return Receipt(name, refusal=phrases.shown(str(refusal)), code=refusal.code)
 
     def _keep(self, name: str, decoded: sandbox.Decoded) -> Receipt:
-        twin = self.new.get(decoded.sha256)
-        if decoded.sha256 in self.there:
-            twin = self.slide.images.filter(sha256=decoded.sha256).first()
+        twin = (
+            self.new.get(decoded.sha256) or self.slide.images.filter(sha256=decoded.sha256).first()
+        )
         if twin:
             return _repeated(Receipt(name, twin))
         image = SmearImage(
