@@ -186,9 +186,8 @@ def _speakers(slide: Slide) -> set[int | None]:
     """Who said something that stands; None is a former account."""
     of_images = Review.objects.filter(image__slide=slide, is_standing=True)
     of_cells = CellReview.objects.filter(cell__image__slide=slide, is_standing=True)
-    said: set[int | None] = set(slide.readings.values_list("reader", flat=True))
-    said |= set(of_images.values_list("reviewer", flat=True))
-    return said | set(of_cells.values_list("reviewer", flat=True))
+    said = [of.order_by().values_list("reviewer") for of in (of_images, of_cells)]
+    return {who for (who,) in slide.readings.order_by().values_list("reader").union(*said)}
 
 
 @transaction.atomic
