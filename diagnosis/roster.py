@@ -61,30 +61,26 @@ def _check_number(user: User) -> None:
         raise RosterError(sentence % {"person": user, "number": mine})
 
 
-@transaction.atomic
 def set_second_reading(laboratory: Laboratory, is_on: bool) -> None:
     """Of slides that are made from now on."""
-    before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).second_reading
-    laboratory.second_reading = is_on
-    laboratory.save(update_fields=["second_reading"])
-    audit.note(Action.CHANGED, laboratory, second_reading=(before, is_on))
+    _change(laboratory, "second_reading", is_on)
 
 
-@transaction.atomic
 def set_report_language(laboratory: Laboratory, language: str) -> None:
     """Of what is signed from now on; what was signed stays as it is."""
-    before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).report_language
-    laboratory.report_language = language
-    laboratory.save(update_fields=["report_language"])
-    audit.note(Action.CHANGED, laboratory, report_language=(before, language))
+    _change(laboratory, "report_language", language)
+
+
+def rename(laboratory: Laboratory, name: str) -> None:
+    _change(laboratory, "name", name)
 
 
 @transaction.atomic
-def rename(laboratory: Laboratory, name: str) -> None:
-    before = Laboratory.objects.select_for_update().get(pk=laboratory.pk).name
-    laboratory.name = name
-    laboratory.save(update_fields=["name"])
-    audit.note(Action.CHANGED, laboratory, name=(before, name))
+def _change(laboratory: Laboratory, field: str, value: object) -> None:
+    before = getattr(Laboratory.objects.select_for_update().get(pk=laboratory.pk), field)
+    setattr(laboratory, field, value)
+    laboratory.save(update_fields=[field])
+    audit.note(Action.CHANGED, laboratory, **{field: (before, value)})
 
 
 def accept(invitation: Invitation, user: User) -> Membership:
