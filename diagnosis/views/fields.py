@@ -166,6 +166,8 @@ def _answer(request: Asked, image: SmearImage) -> HttpResponse:
         return _refused(_("This image is not read as a whole field."), 404)
     found = of_predictions([prediction]).get(prediction.pk, Found())
     context = gallery.summary(image.slide, here=image) | {"slide": image.slide}
+    # For a page that was opened before the field was read.
+    is_shown = request.method == "GET" and gallery.is_read(prediction)
     return JsonResponse(
         {
             "image": {
@@ -181,20 +183,21 @@ def _answer(request: Asked, image: SmearImage) -> HttpResponse:
                 _row(image, cell, request.user) for cell in cells.of_image(image, request.user)
             ],
             "counts": {name: getattr(found, name) for name in GROUPS},
-            "field_html": _whole_field(request, image) if request.method == "GET" else "",
+            "field_html": whole_field(request, image) if is_shown else "",
             "verdict_html": render_to_string("diagnosis/verdict.html", context, request),
         }
     )
 
 
-def _whole_field(request: Asked, image: SmearImage) -> str:
-    """For a page that was opened before the field was read."""
-    prediction = gallery.current(image, request.user)
-    if not gallery.is_read(prediction):
-        return ""
+def whole_field(request: Asked, image: SmearImage, refusal: str = "") -> str:
+    """What stands of it, and what can be said; `refusal` is why nothing was kept."""
     silence = readings.silence(image.slide, request.user, image)
-    may_review = access.may_review(request.user, image.slide) and not silence
-    context = {"image": image, "prediction": prediction, "may_review": may_review}
+    context = {
+        "image": image,
+        "prediction": gallery.current(image, request.user),
+        "may_review": access.may_review(request.user, image.slide) and not silence,
+        "refusal": refusal,
+    }
     return render_to_string("diagnosis/field_opinion.html", context, request)
 
 

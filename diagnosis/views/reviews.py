@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from .. import access, gallery, readings, reviews, signing
 from ..forms import ReviewForm
 from ..models import SmearImage
+from . import fields
 from .guard import Asked, signed_in
 
 KEPT = ("show", "order", "page")
@@ -53,7 +54,7 @@ def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
         messages.success(request, said)
         return _back(request, image)
     if _is_on_field(request):
-        return _field(request, image)
+        return HttpResponse(fields.whole_field(request, image))
     context = {
         "slide": image.slide,
         "prediction": gallery.current(image, request.user),
@@ -69,7 +70,7 @@ def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
 def _refused(request: Asked, image: SmearImage, error: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
         if _is_on_field(request):
-            return _field(request, image, error)
+            return HttpResponse(fields.whole_field(request, image, error))
         return HttpResponse(error, status=400)
     messages.error(request, error)
     return _back(request, image)
@@ -77,17 +78,6 @@ def _refused(request: Asked, image: SmearImage, error: str) -> HttpResponse:
 
 def _is_on_field(request: Asked) -> bool:
     return request.GET.get("from") == "field"
-
-
-def _field(request: Asked, image: SmearImage, refusal: str = "") -> HttpResponse:
-    """What stands of the whole field, for its own page; `refusal` is why nothing was kept."""
-    context = {
-        "image": image,
-        "prediction": gallery.current(image, request.user),
-        "may_review": not readings.silence(image.slide, request.user, image),
-        "refusal": refusal,
-    }
-    return render(request, "diagnosis/field_opinion.html", context)
 
 
 def _back(request: Asked, image: SmearImage) -> HttpResponse:
