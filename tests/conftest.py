@@ -14,6 +14,7 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
     real_database  the test on both: a migrated SQLite file and PostgreSQL, in place of the test
                    database and with autocommit, for threads and other processes
     postgresql     the same on PostgreSQL alone
+    ada, ben, cleo  who opened the `laboratory` of a test, and two who read in it
     trained_model  the folder of an artifact: a real ResNet34 with random weights, one a session
     training_run   what train_model made of drawn cells, killed and resumed: .artifact .cells ...
 
@@ -32,6 +33,7 @@ import pytest
 import redis
 from filelock import FileLock
 
+from diagnosis.models import Role
 from tests import servers
 from tests.artifacts import random_artifact
 from tests.databases import (  # noqa: F401
@@ -42,6 +44,7 @@ from tests.databases import (  # noqa: F401
     real_database,
     sqlite_file,
 )
+from tests.people import join
 
 LONGEST = ("test_faults", "test_readme", "test_worker")
 """These begin first, or whatever process has the last of them would end alone."""
@@ -56,6 +59,22 @@ def own_folders(settings, tmp_path_factory):
     settings.VAR = tmp_path_factory.mktemp("var")
     settings.MEDIA_ROOT = settings.VAR / "media"
     settings.MEDIA_ROOT.mkdir(parents=True)
+
+
+@pytest.fixture
+def ada(laboratory):
+    """Who opened the laboratory of a test; ben and cleo read in it, too."""
+    return laboratory.members.get(username="ada")
+
+
+@pytest.fixture
+def ben(laboratory):
+    return join(laboratory, "ben", Role.REVIEWER).user
+
+
+@pytest.fixture
+def cleo(laboratory):
+    return join(laboratory, "cleo").user
 
 
 @pytest.fixture

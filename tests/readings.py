@@ -163,3 +163,14 @@ def _prediction(slide: Slide, fields: dict[str, Any]) -> Prediction:
     image = fields.pop("image", None) or new_image(slide, fields.pop("name", ""))
     model = fields.pop("model", None) or active_model()
     return Prediction.objects.create(image=image, model=model, **fields)
+
+
+def again(thing: Any) -> Any:
+    """As the database has it now."""
+    thing.refresh_from_db()
+    return thing
+
+
+def places(slide: Slide) -> dict[str, int | None]:
+    """Who reads it in which place."""
+    return {one.who: one.place for one in slide.readings.all()}

@@ -48,16 +48,6 @@ def laboratory(db):
 
 
 @pytest.fixture
-def ada(laboratory):
-    return laboratory.members.get(username="ada")
-
-
-@pytest.fixture
-def ben(laboratory):
-    return join(laboratory, "ben", Role.REVIEWER).user
-
-
-@pytest.fixture
 def slide(laboratory):
     return new_slide(laboratory, "KSM-7")
 

@@ -11,13 +11,15 @@ from diagnosis import (
     summary,
     verdict,
 )
-from diagnosis.models import Event, Role, Slide
+from diagnosis.models import Event, Slide
 from diagnosis.readings import NotNow
-from tests.people import join, laboratory_of
+from tests.people import laboratory_of
 from tests.readings import (
+    again,
     another_model,
     measured_model,
     new_slide,
+    places,
     read,
     read_field,
     waiting,
@@ -34,21 +36,6 @@ def laboratory():
 
 
 @pytest.fixture
-def ada(laboratory):
-    return laboratory.members.get(username="ada")
-
-
-@pytest.fixture
-def ben(laboratory):
-    return join(laboratory, "ben", Role.REVIEWER).user
-
-
-@pytest.fixture
-def cleo(laboratory):
-    return join(laboratory, "cleo").user
-
-
-@pytest.fixture
 def slide(laboratory):
     return new_slide(laboratory, "KSM-7")
 
@@ -56,15 +43,6 @@ def slide(laboratory):
 @pytest.fixture
 def image(slide):
     return read(slide, "uncertain").image
-
-
-def again(thing):
-    thing.refresh_from_db()
-    return thing
-
-
-def places(slide):
-    return {one.who: one.place for one in slide.readings.all()}
 
 
 def close(slide, *people, conclusion="positive"):

@@ -7,7 +7,7 @@ from diagnosis import blindness, cells, readings, reviews, roster, signing, summ
 from diagnosis.models import Event, Role
 from diagnosis.readings import NotNow
 from tests.people import join, laboratory_of, signed_in
-from tests.readings import new_slide, read, read_field
+from tests.readings import again, new_slide, places, read, read_field
 from tests.test_api import program_of
 
 pytestmark = pytest.mark.django_db
@@ -19,21 +19,6 @@ def laboratory():
 
 
 @pytest.fixture
-def ada(laboratory):
-    return laboratory.members.get(username="ada")
-
-
-@pytest.fixture
-def ben(laboratory):
-    return join(laboratory, "ben", Role.REVIEWER).user
-
-
-@pytest.fixture
-def cleo(laboratory):
-    return join(laboratory, "cleo").user
-
-
-@pytest.fixture
 def slide(laboratory):
     return new_slide(laboratory, "KSM-7")
 
@@ -41,15 +26,6 @@ def slide(laboratory):
 @pytest.fixture
 def image(slide):
     return read(slide, "uncertain").image
-
-
-def again(thing):
-    thing.refresh_from_db()
-    return thing
-
-
-def places(slide):
-    return {one.who: one.place for one in slide.readings.all()}
 
 
 def refused(act, *arguments):
