@@ -11,12 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from . import access, audit
 from .history import RESULTS, STATUSES
 from .models import (
+    OPINIONS_OF_IMAGES,
     Action,
     Conclusion,
-    FieldOpinion,
     Laboratory,
     MailChoice,
-    Opinion,
     Slide,
     Stain,
 )
@@ -107,7 +106,7 @@ class BasisForm(forms.ModelForm):
 
 
 class ReviewForm(forms.Form):
-    label = forms.ChoiceField(choices=[*Opinion.choices, *FieldOpinion.choices])
+    label = forms.ChoiceField(choices=OPINIONS_OF_IMAGES)
     comment = forms.CharField(max_length=200, required=False)
     seen = forms.IntegerField(required=False)
 

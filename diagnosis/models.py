@@ -734,6 +734,7 @@ class Opinion(models.TextChoices):
 
 OPINIONS: dict[str, type[models.TextChoices]] = {Kind.CELL: Opinion, Kind.FIELD: FieldOpinion}
 """What can be said of an image, by what it was read as."""
+OPINIONS_OF_IMAGES = [choice for kind in OPINIONS.values() for choice in kind.choices]
 
 
 class Review(Said):
@@ -747,7 +748,7 @@ class Review(Said):
         related_name="reviews",
         help_text="The reading that the person saw.",
     )
-    label = models.CharField(max_length=12, choices=[*Opinion.choices, *FieldOpinion.choices])
+    label = models.CharField(max_length=12, choices=OPINIONS_OF_IMAGES)
     comment = models.CharField(max_length=200, blank=True)
 
     class Meta(Said.Meta):

@@ -238,11 +238,11 @@ def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[Review], QuerySe
 
 def _notes(slide: Slide) -> list[dict[str, Any]]:
     """What people wrote beside their opinions. A chosen cell is an image of its own."""
-    of_images, _, of_cells = _standing(slide)
-    of_images = of_images.exclude(comment="").select_related("image")
+    of_crops, _of_fields, of_cells = _standing(slide)
+    of_crops = of_crops.exclude(comment="").select_related("image")
     of_cells = of_cells.exclude(comment="").select_related("cell__image")
     return [
-        *(_written(said.image, None, said.comment) for said in of_images.order_by(*OF_IMAGES)),
+        *(_written(said.image, None, said.comment) for said in of_crops.order_by(*OF_IMAGES)),
         *(
             _written(said.cell.image, said.cell, said.comment)
             for said in of_cells.order_by(*OF_CELLS)

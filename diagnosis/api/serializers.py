@@ -8,6 +8,7 @@ from rest_framework.reverse import reverse
 from .. import access, counting, gallery
 from ..history import RESULTS, STATUSES
 from ..models import (
+    OPINIONS_OF_IMAGES,
     Cell,
     CellOpinion,
     CellReview,
@@ -342,7 +343,6 @@ class PredictionOut(serializers.ModelSerializer):
         )  # fmt: skip
 
 
-OF_IMAGES = [*Opinion.choices, *FieldOpinion.choices]
 HELP_OF_IMAGES = (
     "Of a chosen cell what it is; of a whole field whether its cells count (`counts`) or it is set "
     "`aside`."
@@ -353,7 +353,7 @@ class ReviewOut(serializers.ModelSerializer):
     """What a person said; it stands beside the prediction."""
 
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
-    label = serializers.ChoiceField(OF_IMAGES, help_text=HELP_OF_IMAGES)  # type: ignore[assignment]
+    label = serializers.ChoiceField(OPINIONS_OF_IMAGES, help_text=HELP_OF_IMAGES)  # type: ignore[assignment]
 
     class Meta:
         model = Review
@@ -462,7 +462,7 @@ class NewKind(serializers.Serializer):
 
 
 class NewReview(serializers.Serializer):
-    label = serializers.ChoiceField(OF_IMAGES, help_text=HELP_OF_IMAGES)  # type: ignore[assignment]
+    label = serializers.ChoiceField(OPINIONS_OF_IMAGES, help_text=HELP_OF_IMAGES)  # type: ignore[assignment]
     comment = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 

@@ -48,8 +48,6 @@ register.filter("kind_of_event", trail.kind)
 register.filter("changes_of_event", trail.changes)
 register.filter("shown", phrases.shown)
 register.filter("language_of", summary.language_of)
-
-
 register.filter("agreement", gallery.agreement)
 register.filter("opinions", gallery.choices)
 register.filter("needs_reason", gallery.needs_reason)
