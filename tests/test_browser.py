@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 from ml.drawing import draw_cell
 from tests.conftest import missing
@@ -184,6 +184,37 @@ def test_results_fill_in_while_the_page_is_open(open_page, ada, site, tmp_path):
     page.get_by_role("button", name="Upload").click()
     expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
     expect(page.locator(".cell img.heat")).to_have_count(3)
+
+
+def test_what_arrives_while_an_answer_is_on_its_way_is_shown_too(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    first, second, third = drawn(tmp_path, 15, 16, 17)
+    send_to_new_slide(page, "BEFORE", first, second)
+    send_to_new_slide(page, "AGAIN", third)
+    held: list[Route] = []
+    page.route("**/results/**", lambda route: route.continue_() if held else held.append(route))
+
+    # Both were read before: the page has nothing to wait for, and asks for no more by itself.
+    with page.expect_request("**/results/**"):
+        send(page, first)
+    page.wait_for_timeout(100)  # or the route has not heard of it yet
+    answer = held[0].fetch()
+    send(page, second)
+    expect(page.locator(".file.done")).to_have_count(2)
+    held[0].fulfill(response=answer)
+    expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
+
+
+def send_to_new_slide(page: Page, code: str, *files: Path) -> None:
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill(code)
+    send(page, *files)
+    expect(page.locator(".cell:not(.waiting)")).to_have_count(len(files))
+
+
+def send(page: Page, *files: Path) -> None:
+    page.locator("input[type=file]").set_input_files(files)
+    page.get_by_role("button", name="Upload").click()
 
 
 def test_images_are_seen_large_by_mouse_and_keyboard(open_page, ada, tmp_path):

@@ -5,6 +5,7 @@ import { Deeds } from "./deeds.js";
 import { Drafts } from "./drafts.js";
 import { listen } from "./keys.js";
 import { ask, Outbox, parsed, token } from "./outbox.js";
+import { refresh } from "./refresh.js";
 import { gettext } from "./words.js";
 
 const results = document.getElementById("results");
@@ -50,7 +51,7 @@ function takeConclusion({ html }, { conclusion, comment }) {
   Object.assign(reading.dataset, { conclusion, comment });
   document.getElementById("concluded").outerHTML = html;
   say(gettext("Kept."));
-  document.body.dispatchEvent(new Event("refresh"));
+  refresh();
 }
 
 // Nothing waits any more, so the page may be loaded anew.

@@ -3,6 +3,7 @@
 // A file is waiting → sending → done | refused (by the server, with its reason) | lost (on the
 // way: it stays here and can be sent again). Without this module the form posts all at once.
 
+import { refresh } from "./refresh.js";
 import { decimal, gettext, inPercent, ngettext } from "./words.js";
 
 const NOT_NOW = ["busy", "not-stored"]; // refused for the site's sake, not the file's
@@ -127,7 +128,7 @@ function received(item, receipt) {
   else if (receipt.refusal) settle(item, "refused", receipt.refusal);
   else settle(item, "done", receipt.note || gettext("Received"));
   item.row.classList.toggle("noted", Boolean(receipt.note));
-  document.body.dispatchEvent(new CustomEvent("refresh"));
+  refresh();
 }
 
 function lost(item, why = gettext("The connection was lost. The file is still here.")) {
