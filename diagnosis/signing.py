@@ -141,7 +141,7 @@ def hindrance(slide: Slide) -> str:
         return _(BEING_READ_TWICE)
     if slide.is_read_twice and slide.disputed:
         return _to_settle(slide.disputed)
-    return "" if verdict.tally(slide).is_readable else _(NOTHING_READ)
+    return "" if verdict.is_readable(slide) else _(NOTHING_READ)
 
 
 def _to_settle(number: int) -> str:

@@ -123,7 +123,7 @@ class Tally:
 
     @property
     def is_readable(self) -> bool:
-        return bool(self.cells or self.fields or self.finding)
+        return is_readable(self)
 
     @property
     def result(self) -> str:
@@ -272,6 +272,12 @@ NOT_KEPT = ("total", "aside", "reviewed", "fields", "fields_parasitized", "concl
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
+
+
+def is_readable(counted: Tally | Slide) -> bool:
+    """Something was read of it. A slide keeps its counts: of it no question is asked."""
+    cells_or_fields = counted.parasitized or counted.uninfected or counted.uncertain
+    return bool(cells_or_fields or counted.finding)
 
 
 def tally(slide: Slide) -> Tally:
