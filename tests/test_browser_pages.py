@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.test_browser import (  # noqa: F401  (fixtures)
+    OF_COLOURS,
     PHONE,
+    RULES,
     WIDE,
     ada,
     chromium,
@@ -72,9 +74,9 @@ def faults_of(page: Page, address: str) -> list[str]:
         page.set_viewport_size(viewport)
         if not has_no_sideways_scroll(page):
             found.append(f"{address} is wider than {viewport['width']} pixels")
-    for colours in ("light", "dark"):
+    for colours, rules in (("light", RULES), ("dark", OF_COLOURS)):
         page.emulate_media(color_scheme=colours, reduced_motion="reduce")
-        found += [f"{address} ({colours}) {fault}" for fault in violations(page)]
+        found += [f"{address} ({colours}) {fault}" for fault in violations(page, rules)]
     return found
 
 
