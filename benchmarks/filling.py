@@ -1,11 +1,10 @@
-"""Full databases of both kinds for the benchmarks of pages, and the time that a page takes."""
+"""Full databases of both kinds for the benchmarks of pages."""
 
 import os
 import random
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,14 +152,6 @@ def _values(outcome: str, slide: Any) -> dict[str, Any]:
         "activation": [[0.0] * 4] * 4,
         "finished_at": slide.created_at + timedelta(minutes=1),
     }
-
-
-def time_of(client: Any, address: str) -> tuple[float, float]:
-    """Milliseconds on the clock, and of the processor in this process (not a database server)."""
-    clock, used = time.perf_counter(), time.process_time()
-    response = client.get(address)
-    assert response.status_code == 200
-    return 1000 * (time.perf_counter() - clock), 1000 * (time.process_time() - used)
 
 
 @contextmanager

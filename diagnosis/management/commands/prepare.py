@@ -13,7 +13,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import OperationalError, transaction
 
-from diagnosis import registry, roster, storage, upgrade
+from diagnosis import name_index, registry, roster, storage, upgrade
 from ml.artifact import ArtifactError
 
 FIRST_NAME = "admin"
@@ -33,6 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, static: bool, **options: Any) -> None:
         try:
             upgrade.migrate()
+            name_index.make()
             call_command("createcachetable", verbosity=0)
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {error}".strip()) from None
