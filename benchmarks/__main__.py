@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-MODULES = ("shell", "worker", "click", "footprint", "training")
+MODULES = ("shell", "worker", "click", "footprint", "first_paint", "training")
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.cells import cells
 from benchmarks.figures import Figure, parser, show
+from tests.browser import ARGUMENTS, CHROMIUM, sign_up
 from tests.servers import Site, postgres_server, redis_server
-from tests.test_browser import ARGUMENTS, CHROMIUM, sign_up
 
 WARM_UP = 3
 PARTS = ("received and stored", "waited for a worker", "read", "shown")

@@ -1,7 +1,6 @@
 """The whole job in a real browser, against the real web server and a real worker."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,12 +10,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 from ml.drawing import draw_cell
+from tests.browser import ARGUMENTS, CHROMIUM, sign_up
 from tests.conftest import missing
 from tests.servers import Site
 
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-PASSWORD = "a long enough password"
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 60_000
 REGISTER = "from diagnosis import registry; registry.register({!r}, activate=True)"
@@ -92,16 +89,6 @@ def ada(site, chromium):
     with chromium.new_context(base_url=site.url) as context:
         sign_up(context.new_page(), "ada")
         return context.storage_state()
-
-
-def sign_up(page: Page, name: str) -> None:
-    page.goto("/")
-    page.get_by_role("link", name="Make an account").click()
-    page.locator("[name=username]").fill(name)
-    page.locator("[name=password1]").fill(PASSWORD)
-    page.locator("[name=password2]").fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("heading", name="Your first slide")).to_be_visible()
 
 
 def drawn(folder: Path, *seeds: int) -> list[Path]:
