@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 PASSWORD = "a long enough password"
+REGISTER = "from diagnosis import registry; registry.register({!r}, activate=True)"
 
 
 def sign_up(page: Page, name: str) -> None:

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.artifact import shipped_model
 from ml.drawing import draw_cell, draw_field
+from tests.browser import ARGUMENTS, CHROMIUM, REGISTER, sign_up
 from tests.servers import ROOT, Site
-from tests.test_browser import ARGUMENTS, CHROMIUM, REGISTER, sign_up
 
 FOLDER = ROOT / "diagnosis/static/diagnosis/screenshots"
 FIELDS = 6

@@ -10,13 +10,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 from ml.drawing import draw_cell
-from tests.browser import ARGUMENTS, CHROMIUM, sign_up
+from tests.browser import ARGUMENTS, CHROMIUM, REGISTER, sign_up
 from tests.conftest import missing
 from tests.servers import Site
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 60_000
-REGISTER = "from diagnosis import registry; registry.register({!r}, activate=True)"
 EXPECTED = re.compile(
     r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[14]|Failed to fetch"
 )

@@ -1,0 +1,34 @@
+"""Programs beside the site start as their README says: by themselves, without its settings."""
+
+import subprocess
+import sys
+
+from tests.servers import ROOT, clean_environment
+
+STARTED_BY_LOCUST = "people"
+
+
+def test_all_of_them_can_be_started():
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
+    assert len(names) > 10
+    names.remove(STARTED_BY_LOCUST)
+    modules = ["tests.screenshots", *(f"benchmarks.{name}" for name in names)]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(modules)}"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_of_them_stands_in_the_table():
+    table = (ROOT / "benchmarks/README.md").read_text()
+    programs = [
+        path.stem
+        for path in (ROOT / "benchmarks").glob("[a-z]*.py")
+        if 'if __name__ == "__main__"' in path.read_text()
+    ]
+    assert [name for name in programs if f"| `python -m benchmarks.{name}" not in table] == []
