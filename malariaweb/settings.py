@@ -287,10 +287,17 @@ SPECTACULAR_SETTINGS = {
         "diagnosis.api.schema.add_refusals",
     ],
     "ENUM_NAME_OVERRIDES": {
-        "Role": "diagnosis.models.Role",
-        "State": "diagnosis.models.State",
-        "Opinion": "diagnosis.models.Opinion",
+        "ImageOpinion": "diagnosis.models.OPINIONS_OF_IMAGES",
+        "CellOpinion": "diagnosis.models.CellOpinion",
+        "Conclusion": "diagnosis.models.Conclusion",
+        "Decision": "diagnosis.models.Decision",
+        "Finding": "diagnosis.models.Finding",
         "Kind": "diagnosis.models.Kind",
+        "Label": "diagnosis.models.Label",
+        "Opinion": "diagnosis.models.Opinion",
+        "Role": "diagnosis.models.Role",
+        "Stain": "diagnosis.models.Stain",
+        "State": "diagnosis.models.State",
     },
 }
 

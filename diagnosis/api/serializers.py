@@ -58,7 +58,8 @@ class VerdictOut(serializers.Serializer):
         help_text="`reading`: ask again. `failed`: some image was not read.",
     )
     concluded = serializers.ChoiceField(
-        ["", *Conclusion.values],
+        Conclusion.choices,
+        allow_blank=True,
         help_text="What people conclude of the whole slide; it stands over what was counted.",
     )
     is_critical = serializers.BooleanField(help_text="Someone must be told at once.")
@@ -80,7 +81,9 @@ class VerdictOut(serializers.Serializer):
         source="fields", help_text="Of the images: how many are whole fields."
     )
     finding = serializers.ChoiceField(
-        ["", *Finding.values], help_text="What the fields say together; empty without fields."
+        Finding.choices,
+        allow_blank=True,
+        help_text="What the fields say together; empty without fields.",
     )
     cells_counted = serializers.IntegerField(help_text="In the fields.")
     cells_parasitized = serializers.IntegerField()
@@ -246,7 +249,7 @@ class ReadingOut(serializers.ModelSerializer):
     """What a person concludes of a whole slide."""
 
     reader = serializers.CharField(source="who")
-    conclusion = serializers.ChoiceField(["", *Conclusion.values])
+    conclusion = serializers.ChoiceField(Conclusion.choices, allow_blank=True)
 
     class Meta:
         model = SlideReading
@@ -256,7 +259,7 @@ class ReadingOut(serializers.ModelSerializer):
 
 class NewReading(serializers.Serializer):
     conclusion = serializers.ChoiceField(
-        ["", *Conclusion.values], help_text="Empty while only a comment is kept."
+        Conclusion.choices, allow_blank=True, help_text="Empty while only a comment is kept."
     )
     comment = serializers.CharField(
         required=False, max_length=500, allow_blank=True, help_text="Never a patient's name."
@@ -331,8 +334,8 @@ class PredictionOut(serializers.ModelSerializer):
 
     model = serializers.CharField(source="model.name")
     state = serializers.ChoiceField(State.choices)
-    label = serializers.ChoiceField(["", *Label.values])  # type: ignore[assignment]
-    decision = serializers.ChoiceField(["", *Decision.values])
+    label = serializers.ChoiceField(Label.choices, allow_blank=True)  # type: ignore[assignment]
+    decision = serializers.ChoiceField(Decision.choices, allow_blank=True)
     reasons = serializers.ListField(child=serializers.CharField())
 
     class Meta:
@@ -416,8 +419,8 @@ class CellOut(serializers.ModelSerializer):
         help_text="Left, top, width and height in pixels.",
     )
     edge = serializers.BooleanField(source="is_cut", help_text="Cut by the image's edge.")
-    label = serializers.ChoiceField(["", *Label.values])  # type: ignore[assignment]
-    decision = serializers.ChoiceField(["", *Decision.values])
+    label = serializers.ChoiceField(Label.choices, allow_blank=True)  # type: ignore[assignment]
+    decision = serializers.ChoiceField(Decision.choices, allow_blank=True)
     reasons = serializers.ListField(child=serializers.CharField())
     counts_as = serializers.SerializerMethodField()
     by = serializers.SerializerMethodField()

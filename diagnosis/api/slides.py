@@ -108,7 +108,10 @@ class OneSlide(View):
         audit.saw([slide])
         return one_shown(request, slide)
 
-    @extend_schema(summary="Delete a slide; an administrator can restore it for 30 days")
+    @extend_schema(
+        summary="Delete a slide; an administrator can restore it for 30 days",
+        responses={204: None},
+    )
     def delete(self, request: Asked, pk: str) -> Response:
         deletion.delete(access.get_slide_to_delete(request.user, pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
