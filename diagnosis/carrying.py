@@ -10,7 +10,16 @@ from django.db.models import Exists, Max, OuterRef, Prefetch, Q, Value
 from django.db.models.functions import Mod
 
 from . import opinions
-from .models import Cell, CellOpinion, CellReview, Place, Prediction, Settlement, SmearImage
+from .models import (
+    Cell,
+    CellOpinion,
+    CellReview,
+    Place,
+    Prediction,
+    Settlement,
+    Slide,
+    SmearImage,
+)
 
 LEAST_OVERLAP = 0.5
 """Intersection over union, as a finder is measured."""
@@ -89,6 +98,13 @@ def next_number(image: SmearImage, place: int | None) -> int:
     mine = numbers.annotate(rest=Mod("number", Value(len(Place)))).filter(rest=place % len(Place))
     last = mine.aggregate(last=Max("number"))["last"]
     return last + len(Place) if last else place
+
+
+def make_room(slide: Slide) -> None:
+    """What one person added so far gets numbers of the first of two readers."""
+    added = Cell.objects.filter(image__slide=slide, prediction=None)
+    for pk, number in added.order_by("-number").values_list("pk", "number"):
+        Cell.objects.filter(pk=pk).update(number=len(Place) * (number - 1) + Place.FIRST)
 
 
 def _move(cell: Cell, same: Cell, said: Sequence[CellReview]) -> None:

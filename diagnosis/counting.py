@@ -2,9 +2,11 @@
 
 A person's word replaces the machine's, and cells at the edge stay out whatever is said of them.
 Cells that a person added belong to the image and count with whichever reading is current. A field
-that people set aside counts no cell, and one that the model rejected does where people say so.
+that people set aside counts no cell, and one that the model rejected does where people say so. The
+parasites in what does not count are known all the same: no slide with one is negative.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +33,12 @@ def counts_as(is_cut: bool, decision: str, reviewed: str) -> str:
 
 
 def of_cell(cell: Cell) -> str:
-    """The same, or `aside` where its whole field is."""
+    """The same, or `aside` or `rejected` where its whole field is."""
     if cell.image.counted == FieldOpinion.ASIDE:
         return str(FieldOpinion.ASIDE)
+    reading = cell.prediction
+    if reading and reading.state == State.REJECTED and not cell.image.counted:
+        return str(Decision.REJECTED)
     return counts_as(cell.is_cut, cell.decision, cell.reviewed)
 
 
@@ -58,7 +63,8 @@ class Found:
     has_band: bool = False
     """Some were decided by thresholds that are not the model's own."""
     aside: int = 0
-    """Cells that would count as parasitized, in fields that people set aside."""
+    """Cells that would count as parasitized, in fields that people set aside, and those that
+    people call so in fields that the model rejected."""
 
     @property
     def counted(self) -> int:
@@ -95,19 +101,33 @@ class Found:
 
 
 def of_slides(slide_ids: Collection[UUID]) -> dict[UUID, Found]:
-    """Over the fields of each that count; without one, and without a parasite in those that were
-    set aside, it is left out."""
+    """Over the fields of each that count; without one, and without a parasite in those that do
+    not, it is left out."""
     fields = Prediction.objects.filter(
-        is_counted() | is_aside(), is_current=True, slide__in=slide_ids
+        kind=Kind.FIELD, state__in=READ_STATES, is_current=True, slide__in=slide_ids
     )
     needed = ("slide_id", "model_id", "band_id", "kind", "state", "image__counted")
-    readings = list(fields.select_related("image").only(*needed))
+    known = list(fields.select_related("image").only(*needed))
+    readings = [row for row in known if row.state == State.DONE or counts(row)]
+    rejected = [row for row in known if row.state == State.REJECTED and not counts(row)]
     parts = _added_up(readings, {row.pk: (row.slide_id, counts(row)) for row in readings})
     found = {slide: of for (slide, is_in), of in parts.items() if is_in}
+    asides = _seen_in(rejected)
     for (slide, is_in), of in parts.items():
-        if not is_in and of.parasitized:
-            found.setdefault(slide, Found()).aside = of.parasitized
+        asides[slide] += 0 if is_in else of.parasitized
+    for slide, number in (+asides).items():
+        found.setdefault(slide, Found()).aside = number
     return found
+
+
+def _seen_in(rejected: Collection[Prediction]) -> Counter[UUID]:
+    """What people call parasitized there: what the model says of such a field is worth nothing."""
+    if not rejected:
+        return Counter()
+    added = Q(prediction=None, image__in=[row.image_id for row in rejected])
+    cells = Cell.objects.filter(added | Q(prediction__in=rejected))
+    seen = cells.filter(reviewed=Decision.PARASITIZED, is_cut=False).order_by()
+    return Counter(seen.values_list("image__slide", flat=True))
 
 
 def of_predictions(predictions: Iterable[Prediction]) -> dict[int, Found]:

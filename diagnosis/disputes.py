@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, TextChoices
 from django.utils.translation import gettext as _
 
 from . import audit, current, opinions, rollups, verdict
@@ -47,10 +47,19 @@ class Said:
 
 @dataclass
 class Difference:
+    """Or the whole slide, where images came after both readings: it may be concluded anew."""
+
     image: SmearImage | None
     cell: Cell | None
     said: tuple[Said, Said]
+    kind: str = ""
+    """What the image was read as."""
     settlement: Settlement | None = None
+
+    @property
+    def differs(self) -> bool:
+        first, second = self.said
+        return first.label != second.label
 
     @property
     def key(self) -> str:
@@ -68,9 +77,9 @@ class Difference:
 
     @property
     def choices(self) -> list[tuple[str, str]]:
-        of_image = OPINIONS[self.image.kind] if self.image else Conclusion
-        kind = CellOpinion if self.cell else of_image
-        return [(name, str(word)) for name, word in kind.choices]
+        if self.cell:
+            return _words(CellOpinion)
+        return _words(OPINIONS[self.kind] if self.image else Conclusion)
 
     def word(self, label: str) -> str:
         return str(dict(self.choices).get(label, CellOpinion.NO_CELL.label)).lower()
@@ -84,12 +93,17 @@ class Difference:
         return self.word(self.settlement.label) if self.settlement else ""
 
 
+def _words(opinions: type[TextChoices]) -> list[tuple[str, str]]:
+    return [(name, str(word)) for name, word in opinions.choices]
+
+
 def of_slide(slide: Slide) -> list[Difference]:
     """The whole slide first; a few queries, however many."""
     if not (slide.is_read_twice and slide.readings_closed_at):
         return []
     readings = list(slide.readings.exclude(place=None))
-    found = [*_of_whole(readings), *_of_images(slide, readings), *_of_cells(slide, readings)]
+    whole = _of_whole(slide, readings)
+    found = [*whole, *_of_images(slide, readings), *_of_cells(slide, readings)]
     settled = {(row.image_id, row.cell_id): row for row in slide.settlements.all()}
     for one in found:
         cell = one.cell.pk if one.cell else None
@@ -134,11 +148,12 @@ def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlem
 def recount(slide: Slide) -> None:
     """All that people said of it, anew; the caller holds the slide."""
     heard = opinions.hearing(slide)
-    spoken = Cell.objects.filter(_current_cells(slide), reviews__is_standing=True).distinct()
+    of_people = Q(reviews__is_standing=True) | ~Q(reviewed="")
+    spoken = Cell.objects.filter(of_people, image__slide=slide).distinct()
     opinions.settle_cells(spoken.defer("activation").select_related("image"), slide, heard)
     for image in slide.images.all():
         opinions.settle(image, heard)
-    slide.disputed = sum(one.settlement is None for one in of_slide(slide))
+    slide.disputed = sum(one.differs and one.settlement is None for one in of_slide(slide))
     slide.concluded = _concluded(slide)
     slide.save(update_fields=["disputed", "concluded"])
     verdict.recount([slide.pk])
@@ -154,23 +169,30 @@ def _concluded(slide: Slide) -> str:
     return said.pop() if len(said) == 1 else (Conclusion.CANNOT_TELL if said else "")
 
 
-def _of_whole(readings: list[SlideReading]) -> list[Difference]:
+def _of_whole(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
     first, second = (Said(one.who, one.conclusion, one.comment) for one in readings)
-    return [Difference(None, None, (first, second))] if first.label != second.label else []
+    whole = Difference(None, None, (first, second))
+    return [whole] if whole.differs or _goes_on(slide) else []
+
+
+def _goes_on(slide: Slide) -> bool:
+    """Something came after what both readers saw."""
+    came = Prediction.objects.filter(slide=slide, is_current=True).annotate(came=rollups.CAME)
+    return came.filter(came__gt=slide.both_saw_until).exists()
 
 
 def _of_images(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
     said = Review.objects.filter(_seen_by_both(slide, readings), is_standing=True)
-    said = said.select_related("image")
+    said = opinions.with_readings(said.select_related("image"))
     rows = Prediction.objects.filter(slide=slide, is_current=True, state__in=READ_STATES)
     current = {row.image_id: row for row in rows.only("image_id", "kind", "state", "decision")}
     of_image: dict[SmearImage, dict[Any, Review]] = defaultdict(dict)
     for review in said.order_by("image__created_at", "image_id"):
         row = current.get(review.image_id)
-        if row and review.label in OPINIONS[row.kind].values:
+        if row and opinions.holds(review, row):
             of_image[review.image][review.reviewer_id] = review
     return [
-        Difference(image, None, pair)
+        Difference(image, None, pair, current[image.pk].kind)
         for image, by in of_image.items()
         if (pair := _differ(readings, by, opinions.accepted_of(current[image.pk])))
     ]

@@ -299,9 +299,10 @@ def _presence_of(content: dict[str, Any]) -> tuple[str, str, str] | None:
     concluded = summary.concluded(content)
     if concluded == Conclusion.POSITIVE or _has_seen_parasite(content):
         return DETECTED
-    if finding == POSITIVE and not concluded:
+    if finding == POSITIVE and (content.get("is_confirmed") or not concluded):
         return DETECTED
-    if (concluded or finding) == NEGATIVE and finding and not content["is_critical"]:
+    is_negative = (concluded or finding) == NEGATIVE and summary.has_cells(content)
+    if is_negative and not content["is_critical"]:
         return NOT_DETECTED
     suspicious = crops.get("parasitized") or crops.get("uncertain")
     is_open = finding or concluded == Conclusion.CANNOT_TELL or suspicious

@@ -67,8 +67,8 @@ class Result:
             return self._positive
         if self.found.aside and not self.to_look_at:
             words = ngettext(
-                "Uncertain: %(cells)s cell called parasitized was set aside",
-                "Uncertain: %(cells)s cells called parasitized were set aside",
+                "Uncertain: %(cells)s cell called parasitized lies in a field that does not count",
+                "Uncertain: %(cells)s cells called parasitized lie in fields that do not count",
                 self.found.aside,
             )
             return words % {"cells": number(self.found.aside)}
@@ -151,13 +151,13 @@ class Result:
 
     @property
     def _aside(self) -> list[str]:
-        """A parasite that people set aside still keeps a slide from being negative."""
+        """A parasite in a field that does not count still keeps a slide from being negative."""
         if not self.found.aside or self.verdict == POSITIVE:
             return []
         sentence = ngettext(
-            "%(cells)s cell that would count as parasitized lies in a field that was set aside: "
+            "%(cells)s cell called parasitized lies in a field that was set aside or rejected: "
             "the other fields alone do not make this slide negative.",
-            "%(cells)s cells that would count as parasitized lie in fields that were set aside: "
+            "%(cells)s cells called parasitized lie in fields that were set aside or rejected: "
             "the other fields alone do not make this slide negative.",
             self.found.aside,
         )
@@ -222,7 +222,7 @@ class Result:
 
 
 def of_slide(slide: Slide) -> Result | None:
-    """Nothing where no field of it counts, and none that was set aside holds a parasite."""
+    """Nothing where no field of it counts, and none of the others holds a parasite."""
     return of_slides([slide]).get(slide.pk)
 
 

@@ -26,12 +26,13 @@ STATUSES = {
 
 
 _SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN)
+_COUNTED = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(uninfected__gt=0)
 _UNFINISHED = Q(pending__gt=0) | Q(failed__gt=0)
 _READ = _SUSPECT | Q(uninfected__gt=0) | Q(rejected__gt=0)
 _CAME_OUT = {
     "positive": Q(finding=Finding.POSITIVE) | Q(concluded=Conclusion.POSITIVE),
     "negative": Q(is_critical=False)
-    & (Q(finding=Finding.NEGATIVE, concluded="") | Q(concluded=Conclusion.NEGATIVE)),
+    & (Q(finding=Finding.NEGATIVE, concluded="") | _COUNTED & Q(concluded=Conclusion.NEGATIVE)),
     "parasitized": Q(parasitized__gt=0),
     "uncertain": Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN),
     "uninfected": Q(uninfected__gt=0) & ~_SUSPECT,

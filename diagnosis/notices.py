@@ -98,6 +98,12 @@ def see(user: User, **which: object) -> int:
     return mine.update(seen_at=timezone.now(), is_to_mail=False)
 
 
+def forget_alarm(slide: Slide) -> None:
+    """Of a slide that is critical no more because what people said of it waits: whoever reads it
+    blind would learn from the notice what that was."""
+    Notice.objects.filter(slide=slide, slide__is_critical=False, kind=News.CRITICAL).delete()
+
+
 def purge() -> None:
     Notice.objects.filter(seen_at__lte=timezone.now() - KEPT).delete()
 

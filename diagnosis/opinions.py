@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from . import rollups
 from .counting import REMOVED, Found, of_readings
@@ -62,9 +62,36 @@ def accepted_of(reading: Prediction) -> str:
     return accepted(reading.decision)
 
 
-def standing(image: SmearImage, kind: str) -> QuerySet[Review]:
-    """What people say of it as what it was read as: what they said of another kind waits."""
-    return image.reviews.filter(is_standing=True, label__in=OPINIONS[kind].values)
+def holds(review: Review, reading: Prediction) -> bool:
+    """Whether it is an opinion on this reading of its image.
+
+    What people said of another kind waits; and so does "counts" of a field that was read where it
+    is rejected now, and "set aside" of a rejected one where it is read: they agreed with the model.
+    """
+    if review.label not in OPINIONS[reading.kind].values:
+        return False
+    seen = review.prediction if reading.kind == Kind.FIELD else None
+    return seen is None or seen.state == reading.state or review.label != accepted_of(seen)
+
+
+def holding(fields: QuerySet[Prediction]) -> Q:
+    """The same of reviews of the images of these, the current readings of fields."""
+    read, rejected = (fields.filter(state=one) for one in (State.DONE, State.REJECTED))
+    agreed = Q(label=FieldOpinion.COUNTS, prediction__state=State.DONE)
+    left_out = Q(label=FieldOpinion.ASIDE, prediction__state=State.REJECTED)
+    hidden = agreed & Q(image__in=rejected.values("image"))
+    hidden |= left_out & Q(image__in=read.values("image"))
+    of_fields = Q(image__in=fields.values("image"), label__in=FieldOpinion.values)
+    return of_fields & ~hidden
+
+
+def standing(image: SmearImage) -> QuerySet[Review]:
+    return with_readings(image.reviews.filter(is_standing=True))
+
+
+def with_readings(reviews: QuerySet[Review]) -> QuerySet[Review]:
+    """Each with the reading that the person saw, as `holds` asks of it."""
+    return reviews.select_related("prediction").defer("prediction__activation")
 
 
 @dataclass(frozen=True)
@@ -110,12 +137,13 @@ def settle(image: SmearImage, heard: Hearing | None = None) -> None:
     """The caller holds its slide, and counts that anew."""
     heard = heard or hearing(image.slide)
     reading = image.predictions.filter(is_current=True).first()
-    kind = reading.kind if reading else Kind.CELL
-    said: dict[int | None, str] = dict(standing(image, kind).values_list("reviewer", "label"))
+    said: dict[int | None, str] = {}
+    if reading:
+        said = {one.reviewer_id: one.label for one in standing(image) if holds(one, reading)}
     silent = accepted_of(reading) if reading else accepted("")
     since = reading.came_at if reading else image.created_at
     heard_as = heard.of((image.pk, None), said, silent, since)
-    if reading and kind == Kind.FIELD:
+    if reading and reading.kind == Kind.FIELD:
         image.counted, image.reviewed = heard_as, _of_field(reading, heard_as)
     else:
         image.counted, image.reviewed = "", heard_as

@@ -176,7 +176,7 @@ def _tone(content: dict[str, Any]) -> str:
     if content["is_critical"]:
         return "critical"
     said = summary.concluded(content) or content["finding"]
-    return "negative" if content["finding"] and said == NEGATIVE else "open"
+    return "negative" if said == NEGATIVE and summary.has_cells(content) else "open"
 
 
 def _figures(sheet: Sheet, y: float, content: dict[str, Any]) -> float:

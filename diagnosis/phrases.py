@@ -120,6 +120,7 @@ CHANGES = (
 )
 """What of a thing was changed."""
 VALUES = (
+    gettext_noop("set aside"),
     gettext_noop("none"),
     gettext_noop("parasitized"),
     gettext_noop("uninfected"),

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from . import audit, carrying, current, disputes, opinions, rollups
+from . import access, audit, carrying, current, disputes, notices, opinions, rollups
 from .access import REVIEWING
 from .models import (
     PENDING_STATES,
@@ -55,6 +55,9 @@ NOT_BLIND = gettext_noop(
     "Several people have spoken of this slide, so none of them would be blind to the others."
 )
 GONE = gettext_noop("Whoever spoke of this slide does not read here any more.")
+NOT_YOURS = gettext_noop(
+    "Only whoever asked for the second reader, the first reader and administrators take that back."
+)
 NOT_ASKED = gettext_noop("Nobody asked for a second reader of this slide.")
 OPENED = gettext_noop("The second reader has begun, so the second reading stays.")
 
@@ -159,13 +162,14 @@ def ask_for_second(slide: Slide, by: User) -> None:
     if reason := not_to_ask(slide):
         raise NotNow(reason)
     first = User.objects.get(pk=next(filter(None, _speakers(slide)), by.pk))
-    slide.is_read_twice, slide.single_reading = True, ""
-    slide.second_asked_by = by.get_username()
-    slide.save(update_fields=["is_read_twice", "single_reading", "second_asked_by"])
+    slide.is_read_twice, slide.second_asked_by = True, by.get_username()
+    slide.save(update_fields=["is_read_twice", "second_asked_by"])
     audit.note(Action.CHANGED, slide, second_reading=(False, True))
     if not slide.readings.filter(reader=first).update(place=Place.FIRST, closed_at=None):
         _new(slide, first, Place.FIRST)
+    carrying.make_room(slide)
     disputes.recount(slide)
+    notices.forget_alarm(slide)
 
 
 def not_to_ask(slide: Slide) -> str:
@@ -177,7 +181,9 @@ def not_to_ask(slide: Slide) -> str:
     speakers = _speakers(slide)
     if len(speakers) > 1:
         return _(NOT_BLIND)
-    reading_here = Membership.objects.filter(laboratory=slide.laboratory_id, role__in=REVIEWING)
+    reading_here = Membership.objects.filter(
+        laboratory=slide.laboratory_id, role__in=REVIEWING, user__is_active=True
+    )
     is_here = reading_here.filter(user__in=[one for one in speakers if one]).exists()
     return _(GONE) if speakers and not is_here else ""
 
@@ -187,20 +193,25 @@ def _speakers(slide: Slide) -> set[int | None]:
     of_images = Review.objects.filter(image__slide=slide, is_standing=True)
     of_cells = CellReview.objects.filter(cell__image__slide=slide, is_standing=True)
     said = [of.order_by().values_list("reviewer") for of in (of_images, of_cells)]
-    return {who for (who,) in slide.readings.order_by().values_list("reader").union(*said)}
+    of_slide = slide.readings.exclude(conclusion="", comment="").order_by()
+    return {who for (who,) in of_slide.values_list("reader").union(*said)}
 
 
 @transaction.atomic
-def take_back_second(slide: Slide) -> None:
+def take_back_second(slide: Slide, by: User) -> None:
     """No second reader after all, before one began: what was said counts again. Raises NotNow."""
     current.lock([slide.pk])
     slide = Slide.objects.get(pk=slide.pk)
     if not slide.second_asked_by or not slide.is_read_twice:
         raise NotNow(_(NOT_ASKED))
-    if not is_awaited(slide, list(slide.readings.all())):
+    known = list(slide.readings.all())
+    if not is_awaited(slide, known):
         raise NotNow(_(OPENED))
+    if not may_take_back(slide, known, by):
+        raise NotNow(_(NOT_YOURS))
     slide.is_read_twice, slide.second_asked_by = False, ""
     slide.save(update_fields=["is_read_twice", "second_asked_by"])
+    slide.readings.filter(conclusion="", comment="").delete()
     slide.readings.update(place=None, closed_at=None)
     audit.note(Action.CHANGED, slide, second_reading=(True, False))
     disputes.recount(slide)
@@ -210,6 +221,14 @@ def is_awaited(slide: Slide, known: Collection[SlideReading]) -> bool:
     """A second reader who was asked for, and has not begun."""
     begun = [one for one in known if one.place]
     return bool(slide.second_asked_by) and slide.is_read_twice and len(begun) < len(Place)
+
+
+def may_take_back(slide: Slide, known: Collection[SlideReading], user: User) -> bool:
+    """Nobody who could be the second reader lifts the blindness, to read it all and ask anew."""
+    is_first = any(one.place and one.reader_id == user.pk for one in known)
+    asked = user.get_username() == slide.second_asked_by
+    involved = is_first or asked or access.administers(user, slide)
+    return involved and is_awaited(slide, known)
 
 
 def _open(slide: Slide, user: User) -> SlideReading:

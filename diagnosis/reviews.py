@@ -95,7 +95,7 @@ def with_reviews(user: access.Visitor) -> Prefetch:
 
     As this person may see them.
     """
-    found = blindness.reviews(user).select_related("reviewer")
+    found = opinions.with_readings(blindness.reviews(user)).select_related("reviewer")
     return Prefetch("image__reviews", found, to_attr="standing_reviews")
 
 

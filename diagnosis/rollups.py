@@ -11,13 +11,23 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest
 
 from ml.agreement import Pairs
 
 from . import counting
-from .models import READ_STATES, Cell, Decision, FieldOpinion, Kind, Label, Prediction, State
+from .models import (
+    READ_STATES,
+    Cell,
+    Decision,
+    FieldOpinion,
+    Kind,
+    Label,
+    Prediction,
+    Review,
+    State,
+)
 
 KEPT = ("answered", "called_uncertain", "called_rejected", *Pairs._fields)
 _PAIRS = dict(
@@ -78,7 +88,16 @@ def _open_in_fields(slide_ids: Collection[UUID]) -> Iterable[tuple[UUID, datetim
         slide__in=slide_ids,
         decision__in=(*SUSPICIOUS, Decision.REJECTED),
     )
-    return fields.order_by().values_list("slide").annotate(newest=NEWEST)
+    newest = Max(Greatest(CAME, Coalesce(Subquery(_newest_word()), CAME)))
+    return fields.order_by().values_list("slide").annotate(newest=newest)
+
+
+def _newest_word() -> QuerySet[Any]:
+    """When somebody last said that a whole field counts or not, or took it back: that, too, may
+    bring cells to a slide."""
+    said = Review.objects.filter(image=OuterRef("image"), label__in=FieldOpinion.values)
+    moment = Greatest("created_at", Coalesce("withdrawn_at", "created_at"))
+    return said.order_by().values("image").annotate(at=Max(moment)).values("at")
 
 
 def of_groups(groups: Iterable[Group], reviewed: Collection[UUID]) -> dict[UUID, dict[str, int]]:

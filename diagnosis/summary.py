@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop, ngettext
 
 from ml.parasitaemia import Estimate
 
-from . import counting, disputes, finding, pictures, verdict
+from . import counting, disputes, finding, opinions, pictures, verdict
 from .counting import Found
 from .models import (
     READ_STATES,
@@ -81,6 +81,11 @@ def concluded(content: dict[str, Any]) -> str:
     return str(content.get("concluded", word))
 
 
+def has_cells(content: dict[str, Any]) -> bool:
+    """Red cells were counted in fields: chosen ones alone are never negative."""
+    return bool(content["counts"] and content["counts"]["cells"])
+
+
 def _said_of(slide: Slide) -> dict[str, Any]:
     readings = _readings(slide)
     tally = verdict.tally(slide)
@@ -100,6 +105,7 @@ def _said_of(slide: Slide) -> dict[str, Any]:
         "status": tally.status,
         "is_critical": tally.is_critical,
         "finding": result.verdict if result else "",
+        "is_confirmed": bool(result and result.is_confirmed),
         "headline": " ".join(filter(None, heads)),
         "heads": heads,
         "advice": tally.advice,
@@ -231,7 +237,7 @@ def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[Review], QuerySe
     added = Q(cell__prediction=None, cell__image__in=fields.values("image"))
     standing = Review.objects.filter(is_standing=True)
     of_crops = standing.filter(image__in=crops.values("image"), label__in=Opinion.values)
-    of_fields = standing.filter(image__in=fields.values("image"), label__in=FieldOpinion.values)
+    of_fields = standing.filter(opinions.holding(fields))
     of_cells = CellReview.objects.filter(Q(cell__prediction__in=fields) | added)
     return of_crops, of_fields, of_cells.filter(is_standing=True)
 
@@ -322,14 +328,20 @@ def _settlement(one: disputes.Difference) -> str:
 
 
 def _second_reading(slide: Slide) -> str:
-    if slide.single_reading:
+    if slide.single_reading and not slide.is_read_twice:
         return " ".join((_("One reading is enough."), slide.single_reading))
     if not slide.is_read_twice:
         return ""
     if not slide.counts_opinions:
         return _("The two readings are not both closed; nothing that was said in them counts yet.")
     blind = _("Read by two people, each blind to the other.")
-    return f"{blind} {_agreement(slide.disputed, len(disputes.of_slide(slide)))}"
+    if slide.second_asked_by:
+        blind = _(
+            "Read by two people. %(who)s asked for the second reader later; from then on each was "
+            "blind to the other."
+        ) % {"who": slide.second_asked_by}
+    differences = sum(one.differs for one in disputes.of_slide(slide))
+    return f"{blind} {_agreement(slide.disputed, differences)}"
 
 
 def _agreement(disputed: int, differences: int) -> str:

@@ -103,6 +103,8 @@ class Tally:
     fields: int = 0
     """Of those that are parasitized, uninfected or uncertain: how many are whole fields."""
     fields_parasitized: int = 0
+    fields_rejected: int = 0
+    """Of the rejected ones."""
     finding: str = ""
     """What the fields say: a `Finding`."""
     cells_counted: int = 0
@@ -118,8 +120,8 @@ class Tally:
 
     @property
     def has_fields(self) -> bool:
-        """Which say something: also those that were set aside, of a parasite in them."""
-        return bool(self.fields or self.aside)
+        """Which say something: also those that do not count, of a parasite in them."""
+        return bool(self.fields or self.aside or self.fields_rejected)
 
     @property
     def is_readable(self) -> bool:
@@ -130,12 +132,12 @@ class Tally:
         """`parasitized`, `uncertain`, `uninfected` (which is not "negative") or `none`.
 
         What a person concludes stands over what was counted; but "negative" silences no cell that
-        counts as parasitized.
+        counts as parasitized, and says nothing where none counts at all.
         """
         if self.concluded == Conclusion.POSITIVE:
             return str(Decision.PARASITIZED)
         if self.concluded and self.is_readable and not self.is_critical:
-            is_negative = self.concluded == Conclusion.NEGATIVE
+            is_negative = self.concluded == Conclusion.NEGATIVE and (self.cells or self.fields)
             return str(Decision.UNINFECTED if is_negative else Decision.UNCERTAIN)
         if (self.fields or self.finding) and not self.is_critical:
             return str(Decision.UNINFECTED if self.is_negative else Decision.UNCERTAIN)
@@ -268,7 +270,15 @@ class Tally:
 
 CHANGED_AT_ONCE = 100
 COUNTING = (Decision.PARASITIZED, Decision.UNINFECTED, Decision.UNCERTAIN)
-NOT_KEPT = ("total", "aside", "reviewed", "fields", "fields_parasitized", "concluded")
+NOT_KEPT = (
+    "total",
+    "aside",
+    "reviewed",
+    "fields",
+    "fields_parasitized",
+    "fields_rejected",
+    "concluded",
+)
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
@@ -374,6 +384,8 @@ def _count(slide_ids: Iterable[UUID], groups: Iterable[rollups.Group]) -> dict[U
         of[name] += n
         of["reviewed"] += n if state in READ_STATES and reviewed else 0
         of["total"] += n
+        if kind == Kind.FIELD and name == Decision.REJECTED:
+            of["fields_rejected"] += n
         if kind == Kind.FIELD and name in COUNTING:
             of["fields"] += n
             of["fields_parasitized"] += n if name == Decision.PARASITIZED else 0

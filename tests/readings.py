@@ -126,14 +126,14 @@ def read_field(slide: Slide, *cells: str, **fields: Any) -> Prediction:
     prediction = _prediction(slide, values | fields)
     words = zip(cells, decisions, strict=True)
     Cell.objects.bulk_create(
-        _cell(prediction, number, decision, word == "edge")
+        cell_of(prediction, number, decision, word == "edge")
         for number, (word, decision) in enumerate(words, 1)
     )
     verdict.recount([slide.pk])
     return prediction
 
 
-def _cell(prediction: Prediction, number: int, decision: str, is_cut: bool) -> Cell:
+def cell_of(prediction: Prediction, number: int, decision: str, is_cut: bool) -> Cell:
     probability = PROBABILITIES.get(decision, 0.3)
     return Cell(
         image=prediction.image,

@@ -7,18 +7,20 @@ from diagnosis import (
     again,
     cells,
     disputes,
+    fhir,
     intake,
     readings,
     registry,
     reviews,
     roster,
     signing,
+    summary,
     tasks,
     waiting,
 )
 from diagnosis.models import Role, Slide
-from tests.people import join, laboratory_of
-from tests.readings import another_model, failed, new_slide, read, read_field
+from tests.people import join, laboratory_of, signed_in
+from tests.readings import another_model, failed, measured_model, new_slide, read, read_field
 from tests.test_tasks import Answers
 
 
@@ -77,7 +79,8 @@ def _work(slide):
 
 
 def said(slide):
-    return [[(one.label, one.is_own) for one in found.said] for found in disputes.of_slide(slide)]
+    differences = [one for one in disputes.of_slide(slide) if one.differs]
+    return [[(one.label, one.is_own) for one in found.said] for found in differences]
 
 
 def reason(user):
@@ -171,6 +174,43 @@ def test_nor_what_could_not_be_read_before(slide, ada, ben):
     _work(slide)
     reviews.say(broken, ben, "uninfected")
     assert (said(fresh(slide)), fresh(broken).reviewed) == ([], "uninfected")
+
+
+def test_what_came_late_lets_people_conclude_anew(slide, ada, ben):
+    measured_model()
+    read_field(slide, *["uninfected"] * 600)
+    for user in (ada, ben):
+        readings.conclude(slide, user, "negative", close=True)
+    slide = fresh(slide)
+    assert disputes.of_slide(slide) == []
+    late = read_field(slide, "parasitized", "uninfected")
+    cells.say(late.image, ben, late.cells.get(decision="parasitized").pk, "parasitized")
+    slide = fresh(slide)
+    assert (slide.concluded, slide.is_critical, slide.disputed) == ("negative", True, 0)
+    assert fhir._presence_of(summary.of_slide(slide)) == fhir.DETECTED
+    [whole] = disputes.of_slide(slide)
+    assert not whole.differs
+    assert "They agreed." in summary.of_slide(slide)["second_reading"]
+    shown = " ".join(signed_in(ada).get(f"/slides/{slide.pk}/").text.split())
+    assert "the slide may be concluded anew" in shown
+    disputes.settle(slide, ada, whole.key, "positive", "A ring in the field that came last.")
+    assert fresh(slide).concluded == "positive"
+
+
+def test_what_is_to_be_said_of_an_image_depends_on_what_it_was_read_as(slide, ada, ben):
+    image = read(slide, "uncertain").image
+    reviews.say(image, ada, "parasitized")
+    reviews.say(image, ben, "uninfected")
+    close(slide, ada, ben)
+    Image = type(image)
+    Image.objects.filter(pk=image.pk).update(
+        kind="field"
+    )  # its reading as a field is still to come
+    [one] = [each for each in disputes.of_slide(fresh(slide)) if each.image]
+    assert one.words == [(said, said.label) for said in one.said]
+    assert {"parasitized", "uninfected"} < dict(one.choices).keys()
+    disputes.settle(fresh(slide), ada, one.key, "parasitized", "A ring.")
+    assert fresh(image).reviewed == "parasitized"
 
 
 def test_what_came_late_is_analysed_again_alone(slide, ada, ben):

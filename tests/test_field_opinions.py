@@ -1,9 +1,11 @@
 """What people say of a whole field: set aside it counts no more, rejected it can be taken in."""
 
+import csv
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from diagnosis import (
     again,
@@ -11,8 +13,11 @@ from diagnosis import (
     counting,
     current,
     disputes,
+    fhir,
     finding,
+    history,
     opinions,
+    pdf,
     readings,
     registry,
     reports,
@@ -23,10 +28,12 @@ from diagnosis import (
     verdict,
     waiting,
 )
-from diagnosis.models import Event, Finding, Notice, Role, SmearImage, State
+from diagnosis.models import Cell, Event, Finding, Notice, Role, Slide, SmearImage, State
 from tests.people import join, laboratory_of, signed_in
 from tests.readings import (
+    BACKGROUND,
     another_model,
+    cell_of,
     measured_model,
     new_slide,
     read,
@@ -62,6 +69,26 @@ def rejected(slide):
 
 def fresh(thing):
     return type(thing).objects.get(pk=thing.pk)
+
+
+def read_anew(monkeypatch, field, state, decision, *found):
+    """As the next version reads it, with these cells."""
+    monkeypatch.setattr("diagnosis.tasks.send", lambda ids, size=None: None)
+    registry.activate(another_model(metrics={"background": BACKGROUND.as_dict()}))
+    again.analyse_again(field.slide)
+    new = field.slide.predictions.get(is_current=False)
+    values = {"state": state, "decision": decision, "finished_at": timezone.now()}
+    type(new).objects.filter(pk=new.pk).update(**values)
+    Cell.objects.bulk_create(cell_of(new, n, word, False) for n, word in enumerate(found, 1))
+    current.take_over([new.pk])
+    verdict.recount([field.slide_id])
+    return new
+
+
+def rows_of_cells(slide, user):
+    """What the table of cells says that each counts as."""
+    head, *rows = csv.reader(reports.cell_lines(slide, user))
+    return {row[head.index("counts as")] for row in rows if row[head.index("decision")] != "edge"}
 
 
 def infected(slide):
@@ -120,7 +147,9 @@ class TestSetAside:
         reviews.say(field.image, ada, "aside", "wrong slide")
         assert kept(slide) == (Finding.UNCERTAIN, 1_500, 0, False)
         result = finding.of_slide(fresh(slide))
-        assert result.headline == "Uncertain: 40 cells called parasitized were set aside"
+        assert result.headline == (
+            "Uncertain: 40 cells called parasitized lie in fields that do not count"
+        )
         assert any("do not make this slide negative" in line for line in result.lines)
         assert verdict.tally(fresh(slide)).result == "uncertain"
         found: Any = waiting.slides(ada).get(pk=slide.pk)
@@ -181,7 +210,7 @@ class TestTakenIn:
         cells.add(rejected.image, ada, [10, 10, 20, 20], "parasitized")
         assert kept(slide)[1:3] == (3, 2)
         reviews.take_back(rejected.image, ada)
-        assert kept(slide) == ("", 0, 0, False)
+        assert kept(slide) == ("uncertain", 0, 0, False)  # the parasite that a person added stays
 
     def test_where_no_cell_can_be_counted_it_cannot(self, slide, ada):
         field = read_field(slide, "edge", "rejected")
@@ -238,18 +267,91 @@ class TestSeveral:
         assert (image.counted, image.reviewed) == ("", "parasitized")
 
     def test_another_reading_leaves_it_aside(self, slide, ada, monkeypatch):
-        monkeypatch.setattr("diagnosis.tasks.send", lambda ids, size=None: None)
         field = infected(slide)
         reviews.say(field.image, ada, "aside", "wrong slide")
-        registry.activate(another_model())
-        again.analyse_again(slide)
-        new = slide.predictions.get(is_current=False)
-        type(new).objects.filter(pk=new.pk).update(state=State.DONE, decision="uninfected")
-        current.take_over([new.pk])
-        verdict.recount([slide.pk])
+        new = read_anew(monkeypatch, field, State.DONE, "uninfected")
         assert fresh(new).is_current
         assert fresh(field.image).counted == "aside"
         assert verdict.tally(fresh(slide)).fields == 0
+
+
+class TestAnotherReading:
+    """Whoever agreed with the model said nothing of what it says now."""
+
+    def test_that_is_no_rejection_counts_although_people_agreed_to_leave_it_out(
+        self, slide, rejected, ada, ben, monkeypatch
+    ):
+        reviews.say(rejected.image, ada, "aside")
+        read_anew(monkeypatch, rejected, State.DONE, "parasitized", *["parasitized"] * 40)
+        assert fresh(rejected.image).counted == ""
+        assert (fresh(slide).finding, fresh(slide).is_critical) == (Finding.POSITIVE, True)
+        assert Notice.objects.filter(slide=slide, user=ben, kind="critical").exists()
+        assert list(waiting.slides(ben)) == [slide]
+
+    def test_that_is_a_rejection_stays_out_although_people_agreed_that_it_counts(
+        self, slide, ada, monkeypatch
+    ):
+        field = read_field(slide, *CLEAN)
+        reviews.say(field.image, ada, "counts")
+        assert fresh(slide).finding == Finding.NEGATIVE
+        read_anew(monkeypatch, field, State.REJECTED, "rejected", *CLEAN)
+        assert fresh(slide).finding == ""
+        assert "counts, says ada" not in str(summary.of_slide(slide)["fields"])
+
+    def test_what_people_said_against_the_model_stays(self, slide, rejected, ada, monkeypatch):
+        reviews.say(rejected.image, ada, "counts")
+        read_anew(monkeypatch, rejected, State.DONE, "uninfected", "uninfected")
+        assert fresh(rejected.image).counted == "counts"
+        assert "counts, says ada" in summary.of_slide(slide)["fields"][0]
+
+
+class TestAParasiteInAFieldThatDoesNotCount:
+    @pytest.fixture
+    def seen(self, slide, rejected, ada, ben):
+        """A person called a cell of a rejected field parasitized, beside a clean field."""
+        read_field(slide, *CLEAN)
+        cells.say(rejected.image, ben, rejected.cells.get(decision="parasitized").pk, "parasitized")
+        return fresh(slide)
+
+    def test_is_known_though_the_model_rejected_the_field(self, slide, seen):
+        assert (seen.finding, seen.is_critical) == (Finding.UNCERTAIN, False)
+        [line] = [one for one in finding.of_slide(seen).lines if "set aside or rejected" in one]
+        assert line.startswith("1 cell called parasitized lies in a field")
+        assert "Uncertain: 1 cell called parasitized" in summary.of_slide(seen)["headline"]
+
+    def test_also_once_it_counts_no_more(self, slide, seen, rejected, ada):
+        reviews.say(rejected.image, ada, "counts")
+        assert fresh(slide).finding == Finding.POSITIVE
+        reviews.take_back(rejected.image, ada)
+        assert fresh(slide).finding == Finding.UNCERTAIN
+
+    def test_also_where_there_is_no_other_field(self, slide, rejected, ben):
+        assert (
+            finding.of_slide(slide) is None
+        )  # what the model says of such a field is worth nothing
+        cells.say(rejected.image, ben, rejected.cells.get(decision="parasitized").pk, "parasitized")
+        assert fresh(slide).finding == Finding.UNCERTAIN
+        assert verdict.tally(fresh(slide)).result == "uncertain"
+        assert rows_of_cells(slide, ben) == {"rejected"}
+
+    def test_negative_says_nothing_where_no_cell_counts(self, slide, ada):
+        field = infected(slide)
+        reviews.say(field.image, ada, "aside", "wrong slide")
+        readings.conclude(slide, ada, "negative")
+        assert verdict.tally(fresh(slide)).result == "uncertain"
+        assert not history.search(Slide.objects.all(), result="negative").exists()
+        content = summary.of_slide(slide)
+        assert fhir._presence_of(content) == fhir.INCONCLUSIVE
+        assert pdf._tone(content) == "open"
+
+    def test_that_counts_again_after_the_report_waits_for_people(self, slide, ada, ben):
+        field = infected(slide)
+        reviews.say(field.image, ada, "aside", "wrong slide")
+        signing.sign(slide, ada)
+        assert list(waiting.slides(ben)) == []
+        reviews.take_back(field.image, ada)
+        assert (fresh(slide).is_critical, fresh(slide).has_open) == (True, True)
+        assert list(waiting.slides(ben)) == [slide]
 
 
 class TestReadTwice:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from PIL import Image
 
-from diagnosis import intake, registry, tasks, verdict
+from diagnosis import intake, registry, signing, tasks, verdict
 from diagnosis.models import Kind, ModelVersion, Prediction, Slide, SmearImage, State
 from ml import sandbox
 from ml.decisions import Thresholds
@@ -53,6 +53,22 @@ def written(image: Image.Image, format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+@pytest.mark.django_db
+def test_who_signs_while_it_is_decoded_signs_without_it(slide, ada, monkeypatch):
+    read(slide)
+    decode = sandbox.decode
+
+    def slowly(data):
+        decoded = decode(data)
+        signing.sign(slide, ada)
+        return decoded
+
+    monkeypatch.setattr(sandbox, "decode", slowly)
+    [receipt] = intake.receive(slide, [cell()], ada)
+    slide.refresh_from_db()
+    assert receipt.image.created_at > slide.signed_at
 
 
 def stored_files(settings) -> list[str]:
@@ -122,7 +138,7 @@ class TestGoodFiles:
         self, slide, ada, django_assert_max_num_queries
     ):
         files = [cell(seed, f"{seed}.png") for seed in range(12)]
-        with django_assert_max_num_queries(12 + 16):
+        with django_assert_max_num_queries(12 + 17):
             receipts = intake.receive(slide, files, ada)
         assert [receipt.name for receipt in receipts] == [file.name for file in files]
         assert list(slide.images.values_list("name", flat=True)) == [f.name for f in files]

@@ -88,7 +88,7 @@ def test_nor_where_who_spoke_has_gone(slide, image, ada, laboratory, ben, cleo):
 def test_nor_once_it_is_signed_nor_twice(slide, image, ada):
     readings.ask_for_second(slide, ada)
     assert refused(readings.ask_for_second, slide, ada) == readings.READ_TWICE
-    readings.take_back_second(slide)
+    readings.take_back_second(slide, ada)
     read(slide)
     signing.sign(slide, ada)
     assert refused(readings.ask_for_second, slide, ada) == readings.SIGNED
@@ -99,7 +99,7 @@ def test_it_is_taken_back_and_what_was_said_counts_again(slide, image, ada, ben)
     readings.conclude(slide, ben, "positive")
     readings.ask_for_second(slide, ada)
     readings.conclude(slide, ben, "positive", close=True)
-    readings.take_back_second(slide)
+    readings.take_back_second(slide, ben)
     assert (again(slide).is_read_twice, slide.second_asked_by) == (False, "")
     assert (slide.concluded, again(image).reviewed) == ("positive", "parasitized")
     assert places(slide) == {"ben": None}
@@ -111,15 +111,15 @@ def test_it_is_taken_back_and_what_was_said_counts_again(slide, image, ada, ben)
 def test_not_once_the_second_reader_has_begun(slide, image, ada, ben):
     readings.ask_for_second(slide, ada)
     reviews.say(image, ben, "parasitized")
-    assert refused(readings.take_back_second, slide) == readings.OPENED
+    assert refused(readings.take_back_second, slide, ada) == readings.OPENED
     assert again(slide).is_read_twice
 
 
 def test_nor_where_the_laboratory_reads_its_slides_twice(laboratory, ada):
-    assert refused(readings.take_back_second, new_slide(laboratory)) == readings.NOT_ASKED
+    assert refused(readings.take_back_second, new_slide(laboratory), ada) == readings.NOT_ASKED
     roster.set_second_reading(laboratory, True)
     slide = new_slide(laboratory)
-    assert refused(readings.take_back_second, slide) == readings.NOT_ASKED
+    assert refused(readings.take_back_second, slide, ada) == readings.NOT_ASKED
     assert again(slide).is_read_twice
 
 
@@ -129,7 +129,62 @@ def test_after_one_reading_was_let_do_it_can_be_asked_for_again(slide, image, ad
     readings.let_one_do(slide, ada, "Nobody else is here.")
     readings.ask_for_second(slide, ada)
     reading = slide.readings.get()
-    assert (reading.place, reading.closed_at, again(slide).single_reading) == (1, None, "")
+    assert (reading.place, reading.closed_at, again(slide).is_read_twice) == (1, None, True)
+    assert "Nobody else" not in page(signed_in(ben), slide)
+    readings.take_back_second(slide, ada)
+    assert "Nobody else is here." in summary.of_slide(slide)["second_reading"]
+
+
+def test_nobody_lifts_the_blindness_of_their_own_reading(slide, image, ada, ben, cleo):
+    readings.conclude(slide, ben, "positive")
+    readings.ask_for_second(slide, ben)
+    assert refused(readings.take_back_second, slide, cleo) == readings.NOT_YOURS
+    assert "Take it back" not in page(signed_in(cleo), slide)
+    assert "Take it back" in page(signed_in(ada), slide)
+    readings.take_back_second(slide, ada)
+
+
+def test_to_ask_and_take_back_is_not_to_speak(slide, image, ada, ben):
+    readings.ask_for_second(slide, ada)
+    readings.take_back_second(slide, ada)
+    assert not slide.readings.exists()
+    reviews.say(image, ben, "parasitized")
+    readings.ask_for_second(slide, ada)
+    assert places(slide) == {"ben": 1}
+
+
+def test_whose_account_is_closed_cannot_read_first(slide, image, ada, ben):
+    reviews.say(image, ben, "parasitized")
+    ben.is_active = False
+    ben.save()
+    assert refused(readings.ask_for_second, slide, ada) == readings.GONE
+
+
+def test_no_notice_tells_of_what_the_first_reader_said(slide, ada, ben, cleo):
+    field = read_field(slide, "uncertain", "uninfected")
+    cells.say(field.image, ben, field.cells.first().pk, "parasitized")
+    readings.conclude(slide, ben, "positive")
+    assert cleo.notices.filter(kind="critical").exists()
+    readings.ask_for_second(slide, ada)
+    assert not cleo.notices.filter(kind="critical").exists()
+
+
+def test_no_number_of_a_cell_tells_how_many_the_first_reader_added(slide, ada, ben, cleo):
+    image = read_field(slide, "uninfected").image
+    for place in range(3):
+        cells.add(image, ben, [50 * place, 200, 20, 20], "parasitized")
+    readings.ask_for_second(slide, ada)
+    added = image.cells.filter(prediction=None)
+    assert list(added.order_by("number").values_list("number", flat=True)) == [1, 3, 5]
+    assert cells.add(image, cleo, [200, 50, 20, 20], "parasitized").number == 2
+
+
+def test_the_report_says_since_when_they_were_blind(slide, image, ada, ben):
+    readings.ask_for_second(slide, ada)
+    for user in (ada, ben):
+        readings.conclude(slide, user, "negative", close=True)
+    said = summary.of_slide(slide)["second_reading"]
+    assert said.startswith("Read by two people. ada asked for the second reader later;")
 
 
 def address(slide):
@@ -151,6 +206,8 @@ def test_the_page_asks_and_takes_back(slide, image, ada, ben):
         assert "Ask for a second reader" not in shown
     assert readings.READ_TWICE in ben.post(address(slide), follow=True).text
     answer = ben.post(address(slide), {"take_back": "yes"}, follow=True)
+    assert readings.NOT_YOURS in answer.text
+    answer = ada.post(address(slide), {"take_back": "yes"}, follow=True)
     assert "One person reads this slide again." in answer.text
     assert "Ask for a second reader" in page(ada, slide)
 

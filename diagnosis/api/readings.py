@@ -52,11 +52,12 @@ class SecondReader(View):
 
     @extend_schema(
         summary="Take that back, before the second reader has begun",
+        description="As whoever asked, as the first reader or as an administrator.",
         request=None,
         responses=serializers.OneSlideOut,
     )
     def delete(self, request: Asked, pk: str) -> Response:
-        readings.take_back_second(access.get_slide_to_sign(request.user, pk))
+        readings.take_back_second(access.get_slide_to_sign(request.user, pk), request.user)
         return one_shown(request, access.get_slide(request.user, pk))
 
 

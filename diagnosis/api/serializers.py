@@ -293,6 +293,10 @@ class DifferenceOut(serializers.Serializer):
     name = serializers.CharField()
     image = serializers.UUIDField(source="image.pk", default=None, allow_null=True)
     cell = serializers.IntegerField(source="cell.pk", default=None, allow_null=True)
+    differs = serializers.BooleanField(
+        help_text="False of the whole slide alone, where images came after both readings: it may "
+        "be concluded anew."
+    )
     said = SaidOut(many=True)
     settlement = SettlementOut(allow_null=True)
 

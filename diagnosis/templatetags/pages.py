@@ -12,10 +12,10 @@ from django.utils.safestring import SafeString
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
-from .. import drawn, gallery, heatmap, notices, phrases, summary, trail
+from .. import drawn, gallery, heatmap, notices, opinions, phrases, summary, trail
 from ..counting import COUNTED, Found
 from ..finding import Result
-from ..models import OPINIONS, Prediction, Review
+from ..models import Prediction, Review
 from ..verdict import Tally
 from ..words import in_percent
 from ..words import percent as percent_of
@@ -64,7 +64,7 @@ def review_by(prediction: Prediction, user: AbstractBaseUser | AnonymousUser) ->
 def standing_reviews(prediction: Prediction) -> list[Review]:
     """As `reviews.with_reviews` fetched them, of the kind that the image was read as."""
     found: list[Review] = getattr(prediction.image, "standing_reviews", [])
-    return [review for review in found if review.label in OPINIONS[prediction.kind].values]
+    return [review for review in found if opinions.holds(review, prediction)]
 
 
 @register.simple_tag

@@ -31,10 +31,11 @@ def slide_reading(request: Asked, pk: UUID) -> HttpResponse:
             return JsonResponse({"error": str(error)}, status=409)
         messages.error(request, str(error))
     else:
-        if wants_json(request) and not reading.closed_at:
+        is_closed = slide.is_read_twice and reading.closed_at
+        if wants_json(request) and not is_closed:
             said = {"kept": reading.conclusion, "html": _concluded(request, slide)}
             return JsonResponse(said)
-        messages.success(request, _("Your reading is closed.") if reading.closed_at else _("Kept."))
+        messages.success(request, _("Your reading is closed.") if is_closed else _("Kept."))
     return JsonResponse({"kept": True}) if wants_json(request) else _back(slide)
 
 
@@ -79,7 +80,7 @@ def slide_second_reader(request: Asked, pk: UUID) -> HttpResponse:
     takes_back = "take_back" in request.POST
     try:
         if takes_back:
-            readings.take_back_second(slide)
+            readings.take_back_second(slide, request.user)
         else:
             readings.ask_for_second(slide, request.user)
     except readings.NotNow as error:
@@ -98,15 +99,18 @@ def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
     known = list(slide.readings.all())
     mine = next((one for one in known if one.reader_id == request.user.pk), None)
     hidden = blindness.hides(request.user, slide)
+    differences = disputes.of_slide(slide)
     return {
         "my_reading": mine,
         "readings": [one for one in known if not hidden or one == mine],
         "is_blind": hidden,
         "cannot_read": readings.hindrance(slide, known, request.user) if may_review else "",
         "conclusions": Conclusion.choices,
-        "differences": disputes.of_slide(slide),
+        "differences": differences,
+        "differ": any(one.differs for one in differences),
         "may_ask": may_review and not slide.is_read_twice and not readings.not_to_ask(slide),
-        "may_take_back": may_review and readings.is_awaited(slide, known),
+        "is_awaited": may_review and readings.is_awaited(slide, known),
+        "may_take_back": may_review and readings.may_take_back(slide, known, request.user),
         "administers": slide.is_read_twice and access.administers(request.user, slide),
     }
 
