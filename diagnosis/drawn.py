@@ -46,7 +46,9 @@ def slide_row(context: Context, row: Row) -> SafeString:
 
 
 def _values(row: Model) -> list[Any]:
-    return [getattr(row, field.attname) for field in row._meta.concrete_fields]
+    """Of what was loaded: the rest no card shows."""
+    names = [field.attname for field in row._meta.concrete_fields]
+    return [getattr(row, name) for name in names if name in row.__dict__]
 
 
 def _part(context: Context, template: str, given: dict[str, Any], shown: list[Any]) -> SafeString:

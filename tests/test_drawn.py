@@ -3,7 +3,9 @@ import re
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from diagnosis import again, cells, drawn, reviews
@@ -136,3 +138,16 @@ def test_its_forms_carry_the_token_of_this_page(place):
     address = reverse("image_review", args=[place.image.pk])
     assert client.post(address, sent | {"csrfmiddlewaretoken": "x" * 64}).status_code == 403
     assert client.post(address, sent).status_code == 302
+
+
+def test_former_readings_cost_no_question_each(place, django_assert_num_queries):
+    former = another_model("former")
+    read(place.slide, image=place.image, model=former, is_current=False)
+    with CaptureQueriesContext(connection) as asked:
+        place.page()
+    for _ in range(3):
+        image = read(place.slide, "parasitized").image
+        read(place.slide, image=image, model=former, is_current=False)
+    caches["parts"].clear()
+    with django_assert_num_queries(len(asked)):
+        place.page()
