@@ -36,9 +36,9 @@ DISK = 400_000_000
 A_MINUTE = 60.0
 AMISS = ("lost", "doubled", "stuck", "failed", "without a reason", "poison let pass")
 PROMISED = 20
-"""Seconds after a fault in which all has to be read: a lease (6), two sweeps (1 each) or a worker's
-pause between two looks for its broker (5), and what a slow machine takes for restarts and for the
-images that came meanwhile."""
+"""Seconds after a fault in which something has to be read, and after that again and again: a lease
+(6), two sweeps (1 each) or a worker's pause between two looks for its broker (5), and what a slow
+machine takes for restarts."""
 GIVEN_UP = 60
 MEMORY = Path("/sys/fs/cgroup/memory")
 """Where the kernel (control groups, version 1) limits what processes may have together."""
@@ -242,11 +242,16 @@ class Stand:
         return int(str(self.query(query)[0][0]))
 
     def wait_until_read(self, over: float) -> float:
-        """Seconds from then, the end of a fault, on; what waits longer than PROMISED is stuck."""
-        self._wait(over + PROMISED)
-        if late := self.waiting():
-            self.stuck += late
-            self._wait(over + GIVEN_UP)
+        """Seconds from then, the end of a fault, on. Stuck is what waits while nothing was read for
+        PROMISED: many that came meanwhile wait for each other, on a slow machine longer."""
+        waiting, moved = self.waiting(), over
+        while waiting and time.monotonic() - moved < PROMISED:
+            time.sleep(0.1)
+            before, waiting = waiting, self.waiting()
+            moved = time.monotonic() if waiting < before else moved
+        if waiting:
+            self.stuck += waiting
+            self._wait(time.monotonic() + GIVEN_UP)
         return time.monotonic() - over
 
     def _wait(self, until: float) -> None:
