@@ -7,6 +7,8 @@ from django.db import DatabaseError, connection
 NAME = "image_name_trigrams"
 LOCK = 7_316_001
 """Of all that could start at once, the first makes it."""
+PATIENCE = "10min"
+"""It waits for every transaction that began before; the next start tries again."""
 logger = logging.getLogger(__name__)
 
 
@@ -22,6 +24,7 @@ def make() -> None:
     except DatabaseError as error:
         logger.warning("Searching file names stays slow where there are many: %s", error)
     finally:
+        _run("RESET statement_timeout")
         _run("SELECT pg_advisory_unlock(%s)", LOCK)
 
 
@@ -36,6 +39,7 @@ def _is_first() -> bool:
 
 
 def _make() -> None:
+    _run("SELECT set_config('statement_timeout', %s, false)", PATIENCE)
     _run("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     _run(f"DROP INDEX IF EXISTS {NAME}")
     _run(

@@ -165,6 +165,7 @@ def ask_for_second(slide: Slide, by: User) -> None:
     slide.is_read_twice, slide.second_asked_by = True, by.get_username()
     slide.save(update_fields=["is_read_twice", "second_asked_by"])
     audit.note(Action.CHANGED, slide, second_reading=(False, True))
+    _forget_silent(slide, first)
     if not slide.readings.filter(reader=first).update(place=Place.FIRST, closed_at=None):
         _new(slide, first, Place.FIRST)
     carrying.make_room(slide)
@@ -211,10 +212,16 @@ def take_back_second(slide: Slide, by: User) -> None:
         raise NotNow(_(NOT_YOURS))
     slide.is_read_twice, slide.second_asked_by = False, ""
     slide.save(update_fields=["is_read_twice", "second_asked_by"])
-    slide.readings.filter(conclusion="", comment="").delete()
+    _forget_silent(slide)
     slide.readings.update(place=None, closed_at=None)
     audit.note(Action.CHANGED, slide, second_reading=(True, False))
     disputes.recount(slide)
+
+
+def _forget_silent(slide: Slide, but: User | None = None) -> None:
+    """Of whoever said nothing, or took it back: they read as if for the first time."""
+    silent = slide.readings.filter(conclusion="", comment="")
+    (silent.exclude(reader=but) if but else silent).delete()
 
 
 def is_awaited(slide: Slide, known: Collection[SlideReading]) -> bool:

@@ -61,6 +61,19 @@ def test_where_the_server_does_not_let_us_it_says_so(postgresql, caplog):
     assert "Searching file names stays slow" in caplog.text
 
 
+def test_a_transaction_that_never_ends_does_not_keep_a_start_waiting(
+    postgresql, caplog, monkeypatch
+):
+    monkeypatch.setattr(name_index, "PATIENCE", "1s")
+    with psycopg.connect(postgresql) as forgotten, caplog.at_level(logging.WARNING):
+        forgotten.execute("UPDATE diagnosis_smearimage SET name = name")
+        name_index.make()
+    assert "Searching file names stays slow" in caplog.text
+    assert not name_index.stands()
+    name_index.make()
+    assert name_index.stands()
+
+
 @pytest.mark.django_db
 def test_sqlite_does_without():
     name_index.make()

@@ -153,6 +153,15 @@ def test_to_ask_and_take_back_is_not_to_speak(slide, image, ada, ben):
     assert places(slide) == {"ben": 1}
 
 
+def test_who_took_back_what_they_concluded_can_read_second(slide, image, ada, ben, cleo):
+    readings.conclude(slide, cleo, "positive")
+    readings.conclude(slide, cleo, "")
+    reviews.say(image, ben, "parasitized")
+    readings.ask_for_second(slide, ada)
+    readings.conclude(slide, cleo, "negative", close=True)
+    assert places(slide) == {"ben": 1, "cleo": 2}
+
+
 def test_whose_account_is_closed_cannot_read_first(slide, image, ada, ben):
     reviews.say(image, ben, "parasitized")
     ben.is_active = False
