@@ -118,10 +118,10 @@ class Upload:
         with transaction.atomic():
             # Whoever signed meanwhile signed without them: they come now, not when decoding began.
             current.lock([self.slide.pk])
+            for image in self.new.values():
+                image.created_at = timezone.now()
             # In one order everywhere: two uploads of the same pictures wait, not deadlock.
             images = [self.new[key] for key in sorted(self.new)]
-            for image in images:
-                image.created_at = timezone.now()
             SmearImage.objects.bulk_create(images, ignore_conflicts=True)
             rows = self.slide.images.filter(sha256__in=list(self.new))
             self.rows = {row.sha256: row for row in rows}

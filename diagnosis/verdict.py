@@ -104,7 +104,7 @@ class Tally:
     """Of those that are parasitized, uninfected or uncertain: how many are whole fields."""
     fields_parasitized: int = 0
     fields_rejected: int = 0
-    """Of the rejected ones."""
+    """Of the rejected ones: by the model."""
     finding: str = ""
     """What the fields say: a `Finding`."""
     cells_counted: int = 0
@@ -384,7 +384,7 @@ def _count(slide_ids: Iterable[UUID], groups: Iterable[rollups.Group]) -> dict[U
         of[name] += n
         of["reviewed"] += n if state in READ_STATES and reviewed else 0
         of["total"] += n
-        if kind == Kind.FIELD and name == Decision.REJECTED:
+        if kind == Kind.FIELD and name == state == State.REJECTED:
             of["fields_rejected"] += n
         if kind == Kind.FIELD and name in COUNTING:
             of["fields"] += n
