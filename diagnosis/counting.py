@@ -114,7 +114,8 @@ def of_slides(slide_ids: Collection[UUID]) -> dict[UUID, Found]:
     found = {slide: of for (slide, is_in), of in parts.items() if is_in}
     asides = _seen_in(rejected)
     for (slide, is_in), of in parts.items():
-        asides[slide] += 0 if is_in else of.parasitized
+        if not is_in:
+            asides[slide] += of.parasitized
     for slide, number in (+asides).items():
         found.setdefault(slide, Found()).aside = number
     return found

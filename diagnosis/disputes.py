@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, TextChoices
+from django.db.models import Q, QuerySet, TextChoices
 from django.utils.translation import gettext as _
 
 from . import audit, current, opinions, rollups, verdict
@@ -102,8 +103,11 @@ def of_slide(slide: Slide) -> list[Difference]:
     if not (slide.is_read_twice and slide.readings_closed_at):
         return []
     readings = list(slide.readings.exclude(place=None))
-    whole = _of_whole(slide, readings)
-    found = [*whole, *_of_images(slide, readings), *_of_cells(slide, readings)]
+    found = [
+        *_of_whole(slide, readings),
+        *_of_images(slide, readings),
+        *_of_cells(slide, readings),
+    ]
     settled = {(row.image_id, row.cell_id): row for row in slide.settlements.all()}
     for one in found:
         cell = one.cell.pk if one.cell else None
@@ -172,13 +176,8 @@ def _concluded(slide: Slide) -> str:
 def _of_whole(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
     first, second = (Said(one.who, one.conclusion, one.comment) for one in readings)
     whole = Difference(None, None, (first, second))
-    return [whole] if whole.differs or _goes_on(slide) else []
-
-
-def _goes_on(slide: Slide) -> bool:
-    """Something came after what both readers saw."""
-    came = Prediction.objects.filter(slide=slide, is_current=True).annotate(came=rollups.CAME)
-    return came.filter(came__gt=slide.both_saw_until).exists()
+    goes_on = _that_came(slide, came__gt=_saw_until(readings))
+    return [whole] if whole.differs or goes_on.exists() else []
 
 
 def _of_images(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
@@ -214,9 +213,18 @@ def _of_cells(slide: Slide, readings: list[SlideReading]) -> list[Difference]:
 
 def _seen_by_both(slide: Slide, readings: list[SlideReading]) -> Q:
     """Not the images that came, or could be read, only later."""
-    until = min(one.closed_at for one in readings if one.closed_at)
-    current = Prediction.objects.filter(slide=slide, is_current=True).annotate(came=rollups.CAME)
-    return Q(image__in=current.filter(came__lte=until).values("image"))
+    seen = _that_came(slide, came__lte=_saw_until(readings))
+    return Q(image__in=seen.values("image"))
+
+
+def _saw_until(readings: list[SlideReading]) -> datetime:
+    """As `Slide.both_saw_until`."""
+    return min(one.closed_at for one in readings if one.closed_at)
+
+
+def _that_came(slide: Slide, **when: datetime) -> QuerySet[Prediction]:
+    current = Prediction.objects.filter(slide=slide, is_current=True)
+    return current.annotate(came=rollups.CAME).filter(**when)
 
 
 def _current_cells(slide: Slide) -> Q:

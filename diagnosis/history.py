@@ -28,7 +28,7 @@ STATUSES = {
 _SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN)
 _COUNTED = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(uninfected__gt=0)
 _UNFINISHED = Q(pending__gt=0) | Q(failed__gt=0)
-_READ = _SUSPECT | Q(uninfected__gt=0) | Q(rejected__gt=0)
+_READ = _SUSPECT | _COUNTED | Q(rejected__gt=0)
 _CAME_OUT = {
     "positive": Q(finding=Finding.POSITIVE) | Q(concluded=Conclusion.POSITIVE),
     "negative": Q(is_critical=False)

@@ -4,6 +4,8 @@ import logging
 
 from django.db import DatabaseError, connection
 
+from . import upgrade
+
 NAME = "image_name_trigrams"
 LOCK = 7_316_001
 """Of all that could start at once, the first makes it."""
@@ -20,11 +22,11 @@ def make() -> None:
     if connection.vendor != "postgresql" or stands() or not _is_first():
         return
     try:
-        _make()
+        with upgrade.limited("statement_timeout", PATIENCE):
+            _make()
     except DatabaseError as error:
         logger.warning("Searching file names stays slow where there are many: %s", error)
     finally:
-        _run("RESET statement_timeout")
         _run("SELECT pg_advisory_unlock(%s)", LOCK)
 
 
@@ -39,7 +41,6 @@ def _is_first() -> bool:
 
 
 def _make() -> None:
-    _run("SELECT set_config('statement_timeout', %s, false)", PATIENCE)
     _run("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     _run(f"DROP INDEX IF EXISTS {NAME}")
     _run(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from . import rollups
 from .counting import REMOVED, Found, of_readings
@@ -74,21 +74,6 @@ def holds(review: Review, reading: Prediction) -> bool:
     return seen is None or seen.state == reading.state or review.label != accepted_of(seen)
 
 
-def holding(fields: QuerySet[Prediction]) -> Q:
-    """The same of reviews of the images of these, the current readings of fields."""
-    read, rejected = (fields.filter(state=one) for one in (State.DONE, State.REJECTED))
-    agreed = Q(label=FieldOpinion.COUNTS, prediction__state=State.DONE)
-    left_out = Q(label=FieldOpinion.ASIDE, prediction__state=State.REJECTED)
-    hidden = agreed & Q(image__in=rejected.values("image"))
-    hidden |= left_out & Q(image__in=read.values("image"))
-    of_fields = Q(image__in=fields.values("image"), label__in=FieldOpinion.values)
-    return of_fields & ~hidden
-
-
-def standing(image: SmearImage) -> QuerySet[Review]:
-    return with_readings(image.reviews.filter(is_standing=True))
-
-
 def with_readings(reviews: QuerySet[Review]) -> QuerySet[Review]:
     """Each with the reading that the person saw, as `holds` asks of it."""
     return reviews.select_related("prediction").defer("prediction__activation")
@@ -139,7 +124,8 @@ def settle(image: SmearImage, heard: Hearing | None = None) -> None:
     reading = image.predictions.filter(is_current=True).first()
     said: dict[int | None, str] = {}
     if reading:
-        said = {one.reviewer_id: one.label for one in standing(image) if holds(one, reading)}
+        standing = with_readings(image.reviews.filter(is_standing=True))
+        said = {one.reviewer_id: one.label for one in standing if holds(one, reading)}
     silent = accepted_of(reading) if reading else accepted("")
     since = reading.came_at if reading else image.created_at
     heard_as = heard.of((image.pk, None), said, silent, since)

@@ -92,7 +92,12 @@ def _said_of(slide: Slide) -> dict[str, Any]:
     result = finding.of_slide(slide) if tally.has_fields else None
     judged = list(slide.readings.all()) if slide.counts_opinions else []
     settled = [one for one in disputes.of_slide(slide) if one.settlement]
-    notes = _notes(slide) if slide.counts_opinions else []
+    counts = slide.counts_opinions
+    said = _of_images(slide, readings) if counts else []
+    of_fields = [one for one in said if one.label in FieldOpinion.values]
+    of_crops = [one for one in said if one.label in Opinion.values]
+    of_cells = _of_cells(slide) if counts else CellReview.objects.none()
+    notes = _notes(of_crops, of_cells)
     heads = _heads(tally, result)
     return {
         "slide": str(slide.pk),
@@ -115,8 +120,8 @@ def _said_of(slide: Slide) -> dict[str, Any]:
         "crops": _crops(readings),
         "images": _images(readings),
         "pictures": pictures.chosen(slide, readings),
-        "reviewers": _reviewers(slide, judged) if slide.counts_opinions else [],
-        "fields": _said_of_fields(slide) if slide.counts_opinions else [],
+        "reviewers": _reviewers(said, of_cells, judged),
+        "fields": [_said_of_field(one) for one in of_fields],
         "notes": notes,
         "cell_notes": [_note(note) for note in notes],
         "concluded": slide.concluded,
@@ -206,53 +211,52 @@ def _outcome(row: Prediction) -> str:
     return verdict.of_image(row)
 
 
-def _reviewers(slide: Slide, judged: list[SlideReading]) -> list[str]:
+def _reviewers(said: list[Review], of_cells: QuerySet[CellReview], judged: list[SlideReading]
+               ) -> list[str]:  # fmt: skip
     """Whose opinions stand, of what is counted now, and who judged the whole slide."""
-    names = {
-        name or _(FORMER_MEMBER)
-        for said in _standing(slide)
-        for name in said.values_list("reviewer__username", flat=True)
-    }
+    names = {name or _(FORMER_MEMBER) for (name,) in of_cells.values_list("reviewer__username")}
+    names |= {_who(one) for one in said}
     return sorted(names | {one.who for one in judged if one.closed_at or one.conclusion})
 
 
-def _said_of_fields(slide: Slide) -> list[str]:
-    """Who set a whole field aside or counts it, and why."""
-    found = _standing(slide)[1].select_related("image", "reviewer")
-    return [_said_of_field(said) for said in found.order_by(*OF_IMAGES)]
-
-
 def _said_of_field(said: Review) -> str:
+    """Who set it aside or counts it, and why."""
     counts = said.label == FieldOpinion.COUNTS
     words = _("%(image)s: counts, says %(who)s") if counts else _("%(image)s: set aside by %(who)s")
-    who = said.reviewer.get_username() if said.reviewer else _(FORMER_MEMBER)
-    line = words % {"image": said.image, "who": who}
+    line = words % {"image": said.image, "who": _who(said)}
     return f"{line}: {said.comment}" if said.comment else line
 
 
-def _standing(slide: Slide) -> tuple[QuerySet[Review], QuerySet[Review], QuerySet[CellReview]]:
-    """Of chosen cells, of whole fields and of the red cells of these."""
-    crops = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.CELL)
+def _who(said: Review) -> str:
+    return said.reviewer.get_username() if said.reviewer else _(FORMER_MEMBER)
+
+
+def _of_images(slide: Slide, readings: Iterable[Prediction]) -> list[Review]:
+    """What stands of its images as they are read now."""
+    current = {row.image_id: row for row in readings}
+    said = opinions.with_readings(Review.objects.filter(image__slide=slide, is_standing=True))
+    said = said.select_related("image", "reviewer").order_by(*OF_IMAGES)
+    return [
+        one
+        for one in said
+        if one.image_id in current and opinions.holds(one, current[one.image_id])
+    ]
+
+
+def _of_cells(slide: Slide) -> QuerySet[CellReview]:
+    """What stands of the red cells of its fields."""
     fields = Prediction.objects.filter(slide=slide, is_current=True, kind=Kind.FIELD)
     added = Q(cell__prediction=None, cell__image__in=fields.values("image"))
-    standing = Review.objects.filter(is_standing=True)
-    of_crops = standing.filter(image__in=crops.values("image"), label__in=Opinion.values)
-    of_fields = standing.filter(opinions.holding(fields))
-    of_cells = CellReview.objects.filter(Q(cell__prediction__in=fields) | added)
-    return of_crops, of_fields, of_cells.filter(is_standing=True)
+    said = CellReview.objects.filter(Q(cell__prediction__in=fields) | added)
+    return said.filter(is_standing=True).order_by(*OF_CELLS)
 
 
-def _notes(slide: Slide) -> list[dict[str, Any]]:
+def _notes(said: list[Review], of_cells: QuerySet[CellReview]) -> list[dict[str, Any]]:
     """What people wrote beside their opinions. A chosen cell is an image of its own."""
-    of_crops, _of_fields, of_cells = _standing(slide)
-    of_crops = of_crops.exclude(comment="").select_related("image")
     of_cells = of_cells.exclude(comment="").select_related("cell__image")
     return [
-        *(_written(said.image, None, said.comment) for said in of_crops.order_by(*OF_IMAGES)),
-        *(
-            _written(said.cell.image, said.cell, said.comment)
-            for said in of_cells.order_by(*OF_CELLS)
-        ),
+        *(_written(one.image, None, one.comment) for one in said if one.comment),
+        *(_written(one.cell.image, one.cell, one.comment) for one in of_cells),
     ]
 
 

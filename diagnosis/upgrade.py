@@ -1,7 +1,8 @@
 """The database is brought up to this version while the one before still serves."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from django.core.management import call_command
@@ -39,10 +40,17 @@ def giving_way(action: Callable[[], Result]) -> Result:
 
 
 def _briefly(action: Callable[[], Result]) -> Result:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{PATIENCE_MS}ms"])
-    try:
+    with limited("lock_timeout", f"{PATIENCE_MS}ms"):
         return action()
+
+
+@contextmanager
+def limited(timeout: str, most: str) -> Iterator[None]:
+    """One of PostgreSQL's, for what this connection does meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, false)", [timeout, most])
+    try:
+        yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout")
+            cursor.execute(f"RESET {timeout}")

@@ -202,10 +202,8 @@ def test_what_is_to_be_said_of_an_image_depends_on_what_it_was_read_as(slide, ad
     reviews.say(image, ada, "parasitized")
     reviews.say(image, ben, "uninfected")
     close(slide, ada, ben)
-    Image = type(image)
-    Image.objects.filter(pk=image.pk).update(
-        kind="field"
-    )  # its reading as a field is still to come
+    image.kind = "field"  # its reading as one is still to come
+    image.save()
     [one] = [each for each in disputes.of_slide(fresh(slide)) if each.image]
     assert one.words == [(said, said.label) for said in one.said]
     assert {"parasitized", "uninfected"} < dict(one.choices).keys()

@@ -326,9 +326,8 @@ class TestAParasiteInAFieldThatDoesNotCount:
         assert fresh(slide).finding == Finding.UNCERTAIN
 
     def test_also_where_there_is_no_other_field(self, slide, rejected, ben):
-        assert (
-            finding.of_slide(slide) is None
-        )  # what the model says of such a field is worth nothing
+        # What the model says of such a field is worth nothing.
+        assert finding.of_slide(slide) is None
         cells.say(rejected.image, ben, rejected.cells.get(decision="parasitized").pk, "parasitized")
         assert fresh(slide).finding == Finding.UNCERTAIN
         assert verdict.tally(fresh(slide)).result == "uncertain"

@@ -55,22 +55,6 @@ def written(image: Image.Image, format: str, **options) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.django_db
-def test_who_signs_while_it_is_decoded_signs_without_it(slide, ada, monkeypatch):
-    read(slide)
-    decode = sandbox.decode
-
-    def slowly(data):
-        decoded = decode(data)
-        signing.sign(slide, ada)
-        return decoded
-
-    monkeypatch.setattr(sandbox, "decode", slowly)
-    [receipt] = intake.receive(slide, [cell()], ada)
-    slide.refresh_from_db()
-    assert receipt.image.created_at > slide.signed_at
-
-
 def stored_files(settings) -> list[str]:
     return sorted(path.name for path in settings.MEDIA_ROOT.rglob("*.png"))
 
@@ -493,3 +477,19 @@ class TestFields:
         ]
         other.refresh_from_db()
         assert (other.cells_counted, other.cells_parasitized) == (2, 1)
+
+
+@pytest.mark.django_db
+def test_who_signs_while_it_is_decoded_signs_without_it(slide, ada, monkeypatch):
+    read(slide)
+    decode = sandbox.decode
+
+    def slowly(data):
+        decoded = decode(data)
+        signing.sign(slide, ada)
+        return decoded
+
+    monkeypatch.setattr(sandbox, "decode", slowly)
+    [receipt] = intake.receive(slide, [cell()], ada)
+    slide.refresh_from_db()
+    assert receipt.image.created_at > slide.signed_at

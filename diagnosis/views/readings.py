@@ -100,6 +100,7 @@ def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
     mine = next((one for one in known if one.reader_id == request.user.pk), None)
     hidden = blindness.hides(request.user, slide)
     differences = disputes.of_slide(slide)
+    is_awaited = may_review and readings.is_awaited(slide, known)
     return {
         "my_reading": mine,
         "readings": [one for one in known if not hidden or one == mine],
@@ -109,8 +110,8 @@ def panel(request: Asked, slide: Slide, may_review: bool) -> dict[str, Any]:
         "differences": differences,
         "differ": any(one.differs for one in differences),
         "may_ask": may_review and not slide.is_read_twice and not readings.not_to_ask(slide),
-        "is_awaited": may_review and readings.is_awaited(slide, known),
-        "may_take_back": may_review and readings.may_take_back(slide, known, request.user),
+        "is_awaited": is_awaited,
+        "may_take_back": is_awaited and readings.may_take_back(slide, known, request.user),
         "administers": slide.is_read_twice and access.administers(request.user, slide),
     }
 
