@@ -18,11 +18,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.cells import cells
 from benchmarks.figures import Figure, parser, show
-from tests.browser import ARGUMENTS, CHROMIUM, sign_up
+from tests.browser import ARGUMENTS, CHROMIUM, send, send_to_new_slide, sign_up
 from tests.servers import Site, postgres_server, redis_server
 
 WARM_UP = 3
@@ -50,16 +50,11 @@ SEEN = """count => new Promise((done) => {
 
 def clicks(page: Page, files: list[Path]) -> Iterator[tuple[float, float]]:
     """When each file was sent, and when its answer was seen (seconds since 1970)."""
-    page.goto("/slides/new/")
-    page.locator("[name=code]").fill("CLICKS")
-    page.locator("input[type=file]").set_input_files(files[0])
-    page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#cells .cell:not(.waiting)")).to_have_count(1)
+    send_to_new_slide(page, "CLICKS", files[0])
     sent: list[float] = []
     page.on("request", lambda asked: sent.append(time.time()) if _is_upload(asked) else None)
     for number, file in enumerate(files[1:], 2):
-        page.locator("input[type=file]").set_input_files(file)
-        page.get_by_role("button", name="Upload").click()
+        send(page, file)
         seen = page.evaluate(SEEN, number)
         yield sent[-1], seen
 

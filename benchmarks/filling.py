@@ -154,8 +154,16 @@ def _values(outcome: str, slide: Any) -> dict[str, Any]:
     }
 
 
+def run_on_each(module: str, only: str | None) -> None:
+    """The same command on SQLite and on PostgreSQL, or `only` on one of them."""
+    with _databases() as urls:
+        for url in urls:
+            if only in (None, "postgresql" if url else "sqlite"):
+                _run_with(url, module)
+
+
 @contextmanager
-def databases() -> Iterator[list[str]]:
+def _databases() -> Iterator[list[str]]:
     """The values of DATABASE_URL to measure with: SQLite's is empty."""
     from tests.servers import Missing, postgres_server
 
@@ -167,7 +175,7 @@ def databases() -> Iterator[list[str]]:
         yield [""]
 
 
-def run_with(url: str, module: str) -> None:
+def _run_with(url: str, module: str) -> None:
     """The same command in a process of its own, whose settings name a fresh database."""
     from tests.servers import clean_environment
 

@@ -7,19 +7,18 @@ is painted once its document and style sheets are there: no script holds it up.
 """
 
 import argparse
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.cells import cells
 from benchmarks.figures import Figure, parser, show
 from ml.drawing import draw_field
-from tests.browser import ARGUMENTS, CHROMIUM, sign_up
+from tests.browser import ARGUMENTS, CHROMIUM, send_to_new_slide, sign_up
 from tests.servers import Site
 
 MOST = 100
@@ -33,12 +32,7 @@ def addresses(browser: Browser, site: Site, files: list[Path]) -> tuple[dict[str
     context = browser.new_context(base_url=site.url)
     page = context.new_page()
     sign_up(page, "ada")
-    page.goto("/slides/new/")
-    page.locator("[name=code]").fill("HEAVY")
-    page.locator("input[type=file]").set_input_files(files)
-    page.get_by_role("button", name="Upload").click()
-    read = page.locator("#cells .cell:not(.waiting)")
-    expect(read).to_have_count(len(files), timeout=120_000)
+    send_to_new_slide(page, "HEAVY", *files)
     field = page.locator("a.photo[href*='/field/']").first.get_attribute("href")
     found = {f"a slide of {CELLS} cells": page.url.split("#")[0], "a field": field or ""}
     found |= {name: f"/{name}/" for name in ("today", "slides", "slides/new", "model")}
@@ -93,7 +87,6 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
 
 def main() -> None:
     options = parser(__doc__).parse_args()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "malariaweb.settings")
     show(measured(options), options)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.conditions import conditions
-from benchmarks.filling import databases, fill, run_with
+from benchmarks.filling import fill, run_on_each
 
 HISTORY = {
     "newest": "",
@@ -37,7 +37,6 @@ HISTORY = {
 }
 LARGE = 10_000
 """Rows of a table that no page should read from end to end."""
-
 NOT_NEW = 500
 """So many slides were signed after the one whose page is asked for."""
 
@@ -163,10 +162,7 @@ def main() -> None:
     if options.here:
         run_here(options)
         return
-    with databases() as urls:
-        for url in urls:
-            if options.only != ("sqlite" if url else "postgresql"):
-                run_with(url, "benchmarks.full")
+    run_on_each("benchmarks.full", options.only)
 
 
 if __name__ == "__main__":

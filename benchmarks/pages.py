@@ -24,7 +24,7 @@ from unittest import mock
 
 from benchmarks.cells import cells, unlike_all_others
 from benchmarks.conditions import conditions
-from benchmarks.filling import databases, fill, run_with
+from benchmarks.filling import fill, run_on_each
 
 PREDICTIONS = 4000
 CELLS_OF_A_FIELD = 150
@@ -236,10 +236,7 @@ def main() -> None:
     if options.here:
         run_here(options)
         return
-    with databases() as urls:
-        for url in urls:
-            if options.only in (None, "postgresql" if url else "sqlite"):
-                run_with(url, "benchmarks.pages")
+    run_on_each("benchmarks.pages", options.only)
 
 
 if __name__ == "__main__":

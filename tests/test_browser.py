@@ -10,12 +10,19 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 from ml.drawing import draw_cell
-from tests.browser import ARGUMENTS, CHROMIUM, REGISTER, sign_up
+from tests.browser import (
+    ARGUMENTS,
+    CHROMIUM,
+    PATIENCE,
+    REGISTER,
+    send,
+    send_to_new_slide,
+    sign_up,
+)
 from tests.conftest import missing
 from tests.servers import Site
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-PATIENCE = 60_000
 EXPECTED = re.compile(
     r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[14]|Failed to fetch"
 )
@@ -191,25 +198,9 @@ def test_what_arrives_while_an_answer_is_on_its_way_is_shown_too(open_page, ada,
     expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
 
 
-def send_to_new_slide(page: Page, code: str, *files: Path) -> None:
-    page.goto("/slides/new/")
-    page.locator("[name=code]").fill(code)
-    send(page, *files)
-    expect(page.locator(".cell:not(.waiting)")).to_have_count(len(files))
-
-
-def send(page: Page, *files: Path) -> None:
-    page.locator("input[type=file]").set_input_files(files)
-    page.get_by_role("button", name="Upload").click()
-
-
 def test_images_are_seen_large_by_mouse_and_keyboard(open_page, ada, tmp_path):
     page = open_page(storage_state=ada)
-    page.goto("/slides/new/")
-    page.locator("[name=code]").fill("LARGE")
-    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 21, 22))
-    page.get_by_role("button", name="Upload").click()
-    expect(page.locator(".cell:not(.waiting)")).to_have_count(2)
+    send_to_new_slide(page, "LARGE", *drawn(tmp_path, 21, 22))
     page.locator(".cell .photo").first.click()
     viewer = page.locator("#viewer")
     expect(viewer).to_contain_text("1 of 2")
@@ -319,11 +310,7 @@ def test_pages_follow_the_rules_of_accessibility(site, chromium, ada, tmp_path, 
     # The checker itself breaks the site's content security policy.
     with chromium.new_context(**options, storage_state=ada, bypass_csp=True) as context:
         page = context.new_page()
-        page.goto("/slides/new/")
-        page.locator("[name=code]").fill(f"RULES-{colours}")
-        page.locator("input[type=file]").set_input_files(drawn(tmp_path, 71, 72, 73, 74))
-        page.get_by_role("button", name="Upload").click()
-        expect(page.locator(".cell:not(.waiting)")).to_have_count(4)
+        send_to_new_slide(page, f"RULES-{colours}", *drawn(tmp_path, 71, 72, 73, 74))
         slide = page.url
         assert violations(page) == []
         page.locator(".cell .photo").first.click()

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import send_to_new_slide
 from tests.servers import Site
 from tests.test_browser import (  # noqa: F401  (fixtures)
     ada,
@@ -31,11 +32,7 @@ def site(tmp_path_factory, prepared_var):
 def open_slide(open_page, ada, tmp_path, request):  # noqa: F811
     def new(**options):
         page = open_page(storage_state=ada, **options)
-        page.goto("/slides/new/")
-        page.locator("[name=code]").fill(f"D-{abs(hash(request.node.name))}")
-        page.locator("input[type=file]").set_input_files(drawn(tmp_path, 1, 2, 3))
-        page.get_by_role("button", name="Upload").click()
-        expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
+        send_to_new_slide(page, f"D-{abs(hash(request.node.name))}", *drawn(tmp_path, 1, 2, 3))
         page.wait_for_load_state("load")
         page.route(REVIEWS, lambda route: route.fallback())
         return page

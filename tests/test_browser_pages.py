@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import send_to_new_slide, sign_up
 from tests.test_browser import (  # noqa: F401  (fixtures)
     OF_COLOURS,
     PHONE,
@@ -18,7 +19,6 @@ from tests.test_browser import (  # noqa: F401  (fixtures)
     drawn,
     has_no_sideways_scroll,
     open_page,
-    sign_up,
     site,
     violations,
 )
@@ -58,11 +58,7 @@ def crawl(page: Page, *starts: str) -> Iterator[str]:
 
 
 def signed_slide(page: Page, folder: Path) -> None:
-    page.goto("/slides/new/")
-    page.locator("[name=code]").fill("EVERY")
-    page.locator("input[type=file]").set_input_files(drawn(folder, 401, 402))
-    page.get_by_role("button", name="Upload").click()
-    expect(page.locator(".cell:not(.waiting)")).to_have_count(2)
+    send_to_new_slide(page, "EVERY", *drawn(folder, 401, 402))
     page.get_by_role("link", name="Sign the report").click()
     page.get_by_role("button", name="Sign the report").click()
     expect(page.get_by_role("heading", name="Report 1")).to_be_visible()
