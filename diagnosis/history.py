@@ -1,6 +1,7 @@
 """The slides of a laboratory, narrowed down: by result, status, date and words."""
 
 from datetime import date, datetime, time, timedelta
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -18,6 +19,7 @@ RESULTS = {
 }
 EARLIEST, LATEST = date(1900, 1, 1), date(9000, 1, 1)
 """Outside of these a moment cannot be reckoned in every zone, and there are no slides."""
+FEW = 500
 STATUSES = {
     "reading": gettext_lazy("Being read"),
     "done": gettext_lazy("All read"),
@@ -68,18 +70,32 @@ def search(
     return slides.order_by("-created_at", "-pk")
 
 
+def named(words: str) -> QuerySet[SmearImage]:
+    """The images in whose file names they stand."""
+    return SmearImage.objects.filter(_contains("name_in_lower_case", words))
+
+
 def _mention(words: str) -> Q:
-    """Compared with columns in lower case: PostgreSQL changes the case of 100,000 names too slowly.
-    And each slide named once: it gives up on hashing a million, and goes through them for each.
+    return _contains("words", words) | Q(pk__in=_slides_of(named(words)))
+
+
+def _contains(column: str, words: str) -> Q:
+    """In a column in lower case: PostgreSQL changes the case of 100,000 names too slowly.
 
     SQLite's lower case knows only ASCII, so other words are looked for as they were typed too.
     """
-    forms = {words.lower()} if words.isascii() else {words.lower(), words}
-    found = Q()
-    for form in forms:
-        named = SmearImage.objects.filter(name_in_lower_case__contains=form)
-        found |= Q(words__contains=form) | Q(pk__in=named.order_by().values("slide").distinct())
-    return found
+    found = Q((f"{column}__contains", words.lower()))
+    return found if words.isascii() else found | Q((f"{column}__contains", words))
+
+
+def _slides_of(images: QuerySet[SmearImage]) -> list[UUID] | QuerySet[SmearImage, UUID]:
+    """If they are few, looked for once: not for the page, and again for the number of its rows.
+
+    Each is named once: PostgreSQL gives up on hashing a million, and goes through them for each.
+    """
+    slides = images.order_by().values_list("slide", flat=True).distinct()
+    few = list(slides[: FEW + 1])
+    return few if len(few) <= FEW else slides
 
 
 def _midnight(day: date) -> datetime:

@@ -3,6 +3,8 @@ from itertools import product
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from diagnosis import history, readings, reviews, verdict
@@ -152,9 +154,19 @@ def test_only_among_the_slides_that_are_given(laboratory):
     assert list(found) == [mine]
 
 
-def test_asks_once(slides, django_assert_num_queries):
-    with django_assert_num_queries(1):
-        list(search(q="s", result="parasitized", status="done", since=date(2026, 1, 1)))
+def test_file_names_are_gone_through_once_where_they_name_few_slides(slides, monkeypatch):
+    chosen = {"q": ".png", "result": "parasitized", "status": "done", "since": date(2026, 1, 1)}
+    found = []
+    for few, number in ((history.FEW, 0), (1, 2)):
+        monkeypatch.setattr(history, "FEW", few)
+        with CaptureQueriesContext(connection) as queries:
+            slides_found = search(**chosen)
+            found.append((slides_found.count(), list(slides_found)))
+        through_names = [q for q in queries if "LIKE" in q["sql"] and "smearimage" in q["sql"]]
+        assert len(queries) == 3
+        assert len(through_names) == 1 + number
+    assert found[0] == found[1]
+    assert found[0][0] > 0
 
 
 def test_days_without_a_neighbour_narrow_nothing(laboratory):

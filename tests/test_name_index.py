@@ -17,7 +17,7 @@ def plan_of_a_search() -> str:
     with connection.cursor() as cursor:
         for way in ("seqscan", "indexscan", "indexonlyscan"):  # with few rows all are as cheap
             cursor.execute(f"SET enable_{way} = off")
-    return history.search(Slide.objects.all(), q="2025_77").explain()
+    return history.named("2025_77").explain()
 
 
 def test_a_search_uses_it(postgresql):
