@@ -24,7 +24,7 @@ from tests.servers import Site
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 EXPECTED = re.compile(
-    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[14]|Failed to fetch"
+    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[0149]|Failed to fetch"
 )
 ASKING = re.compile("every")
 
@@ -196,6 +196,40 @@ def test_what_arrives_while_an_answer_is_on_its_way_is_shown_too(open_page, ada,
     expect(page.locator(".file.done")).to_have_count(2)
     held[0].fulfill(response=answer)
     expect(page.locator(".cell:not(.waiting)")).to_have_count(3)
+
+
+def slowly(page: Page, addresses: re.Pattern[str]) -> None:
+    page.route(addresses, lambda route: (page.wait_for_timeout(700), route.fallback()))
+
+
+def test_what_is_chosen_while_words_are_looked_for_narrows_too(open_page, ada):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/")
+    slowly(page, re.compile(r"/slides/\?"))
+    with page.expect_request(lambda request: "q=KSM" in request.url):
+        page.get_by_label("Code, note or file").press_sequentially("KSM")
+    page.get_by_label("Result").select_option("positive")
+    expect(page).to_have_url(re.compile("q=KSM.*result=positive"))
+
+
+def test_an_answer_that_was_asked_before_a_filter_does_not_undo_it(open_page, ada, site, tmp_path):
+    page = open_page(storage_state=ada)
+    first, second, third = drawn(tmp_path, 33, 34, 35)
+    send_to_new_slide(page, "NARROWED", first, second)
+    site.kill_worker()
+    send(page, third)
+    expect(page.locator("#results")).to_have_attribute("hx-trigger", ASKING)
+    page.get_by_role("link", name="All 3").wait_for()
+    slowly(page, re.compile("/results/"))
+    chip = page.locator("#chips a").nth(1)
+    page.wait_for_timeout(600)
+    chip.click()
+    expect(chip).to_have_attribute("aria-current", "true")
+    number = page.locator(".cell").count()
+    page.wait_for_timeout(2_000)
+    expect(chip).to_have_attribute("aria-current", "true")
+    assert page.locator(".cell").count() == number < 3
+    site.start_worker()
 
 
 def test_images_are_seen_large_by_mouse_and_keyboard(open_page, ada, tmp_path):

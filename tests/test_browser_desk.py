@@ -111,6 +111,76 @@ def test_a_note_that_is_written_while_the_answer_arrives_is_kept(open_slide):
     expect(page.locator(".cell .remark")).to_have_text("a platelet?")
 
 
+def slowly(page: Page, addresses: re.Pattern[str], milliseconds: int = 600) -> None:
+    page.route(addresses, lambda route: (page.wait_for_timeout(milliseconds), route.fallback()))
+
+
+def write_while_it_is_answered(page: Page, text: str) -> None:
+    page.keyboard.press("c")
+    half = len(text) // 2
+    with page.expect_response(REVIEWS) as answered:
+        page.keyboard.type(text[:half])
+    answered.value.finished()
+    page.wait_for_timeout(200)
+    page.keyboard.type(text[half:])
+
+
+def test_what_is_written_beside_a_large_image_while_it_is_answered_says_nothing_else(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    page.keyboard.press("o")
+    slowly(page, REVIEWS)
+    page.keyboard.press("1")
+    write_while_it_is_answered(page, "ring 2 of 3")
+    page.keyboard.press("Tab")
+    expect(page.locator("#cells .remark")).to_have_text("ring 2 of 3")
+    expect(page.locator("#viewer .remark")).to_have_text("ring 2 of 3")
+    expect(said(page)).to_have_attribute("value", "parasitized")
+    expect(page.locator(".cell .reviews")).to_have_count(1)
+
+
+def test_what_is_written_in_one_card_while_another_is_answered_says_nothing(open_slide):
+    page = open_slide()
+    page.keyboard.press("j")
+    slowly(page, REVIEWS)
+    page.keyboard.press("1")
+    page.keyboard.press("j")
+    write_while_it_is_answered(page, "see field 2 again")
+    note = page.locator("#cells .cell").nth(1).locator("[name=comment]")
+    expect(note).to_have_value("see field 2 again")
+    expect(said(page)).to_have_attribute("value", "parasitized")
+    expect(said(page, 1)).to_have_count(0)
+    expect(page.locator(".cell .reviews")).to_have_count(1)
+
+
+def test_counts_are_new_while_a_note_is_written(open_slide):
+    page = open_slide()
+    page.keyboard.press("j")
+    slowly(page, REVIEWS)
+    page.keyboard.press("3")
+    write_while_it_is_answered(page, "a platelet?")
+    expect(page.locator("#chips")).to_contain_text("Uncertain 1")
+    # What is pressed to leave the note is pressed, though the card is drawn anew.
+    page.locator("#cells .cell").first.get_by_role("button", name="Uninfected").click()
+    expect(said(page)).to_have_attribute("value", "uninfected")
+    expect(page.locator(".cell .remark")).to_have_text("a platelet?")
+
+
+def test_a_note_beside_a_large_image_goes_with_an_answer_in_its_card(open_slide):
+    page = open_slide()
+    page.keyboard.press("n")
+    page.keyboard.press("o")
+    page.keyboard.press("c")
+    page.keyboard.type("ring form")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()
+    press_and_wait(page, "1")
+    expect(page.locator("#cells .remark")).to_have_text("ring form")
+    page.keyboard.press("o")
+    expect(page.locator("#viewer .remark")).to_have_text("ring form")
+
+
 def test_a_note_before_an_answer_is_kept_and_goes_with_it(open_slide):
     page = open_slide()
     page.keyboard.press("n")
@@ -148,6 +218,27 @@ def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slid
     page.reload()
     expect(page.locator(".cell .reviews")).to_have_count(2)
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_the_last_word_of_two_tabs_counts(open_slide):
+    page = open_slide()
+    page.route(REVIEWS, lambda route: route.abort("connectionreset"))
+    page.keyboard.press("n")
+    page.keyboard.press("1")
+    expect(page.locator("[data-unsent][role=status]")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator(".cell .reviews")).to_be_visible()
+    other.keyboard.press("j")
+    press_and_wait(other, "2")
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url))
+    page.unroute(REVIEWS)
+    expect(page.locator("[data-unsent][role=status]")).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.reload()
+    expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
+    assert not [url for url in posted if "/review/" in url]
 
 
 def test_whoever_leaves_offline_is_told_on_every_page(open_slide):
@@ -251,6 +342,38 @@ def test_what_waits_appears_on_an_open_page(open_page, ada, open_slide):  # noqa
         "today/tray/",
     ]
     assert all(request.headers["x-by-itself"] == "yes" for request in asked)
+
+
+READING = re.compile(r"/reading/$")
+
+
+def test_a_refused_conclusion_is_said_and_its_comment_stays(open_slide):
+    page = open_slide()
+    said, refuse = page.locator("[data-say]"), {"error": "Images are still being read."}
+    page.route(READING, lambda route: route.fulfill(status=409, json=refuse))
+    page.get_by_label("Comment").fill("two rings in field 3")
+    page.get_by_role("radio", name="Positive").check()
+    expect(said).to_have_text("Not kept: Images are still being read.")
+    page.wait_for_timeout(500)
+    expect(said).to_have_text("Not kept: Images are still being read.")
+    expect(page.get_by_label("Comment")).to_have_value("two rings in field 3")
+    expect(page.get_by_role("radio", name="Positive")).not_to_be_checked()
+    page.unroute(READING)
+    page.get_by_role("radio", name="Positive").check()
+    expect(page.locator("#concluded")).to_contain_text("ada concludes: positive")
+    expect(page.locator("#concluded")).to_contain_text("two rings in field 3")
+
+
+def test_an_answer_that_is_none_of_ours_keeps_the_opinion(open_slide):
+    page = open_slide()
+    page.route(REVIEWS, lambda route: route.fulfill(status=200, body="<h1>Sign in to Wi-Fi</h1>"))
+    page.keyboard.press("n")
+    page.keyboard.press("2")
+    unsent = page.locator("[data-unsent][role=status]")
+    expect(unsent).to_contain_text("The server could not take it just now.")
+    page.unroute(REVIEWS)
+    send_now(page)
+    expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
 
 
 def test_a_conclusion_is_kept_when_it_is_chosen(open_slide):

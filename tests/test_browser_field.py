@@ -263,6 +263,108 @@ def test_the_box_of_a_lost_answer_is_not_added_twice(open_field):
     expect(page.locator("[data-group=all] .count")).to_have_text(str(before))
 
 
+def lose_an_answer(page: Page) -> None:
+    """Of the next that is sent, though it arrives."""
+    lost: list[Route] = []
+
+    def lose(route: Route) -> None:
+        if route.request.method != "POST" or lost:
+            return route.fallback()
+        lost.append(route)
+        route.fetch()
+        route.abort("connectionreset")
+
+    page.route(CELLS, lose)
+
+
+def test_the_word_after_a_lost_answer_is_of_the_cell_that_was_added(open_field):
+    page = open_field()
+    before = count(page, "all")
+
+    lose_an_answer(page)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    expect(page.locator("[data-unsent]")).to_be_visible()
+    told = press_and_wait(page, "2")
+    added = told["cells"][-1]
+    assert (added["by"], added["review"]) == ("person", "uninfected")
+    expect(page.locator("[data-group=all] .count")).to_have_text(str(before + 1))
+    press_and_wait(page, "t")
+    expect(page.locator("[data-group=all] .count")).to_have_text(str(before))
+
+
+def test_a_cell_that_is_taken_back_after_a_lost_answer_is_gone(open_field, field_address):
+    page = open_field()
+    before = count(page, "all")
+
+    lose_an_answer(page)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    expect(page.locator("[data-unsent]")).to_be_visible()
+    page.keyboard.press("t")
+    expect(page.locator("[data-unsent]")).to_be_hidden()
+    show(page, field_address)
+    expect(page.locator("[data-group=all] .count")).to_have_text(str(before))
+
+
+def test_a_note_on_a_drawn_cell_outlives_its_moving_and_its_answer(open_field):
+    page = open_field()
+    page.keyboard.press("d")
+    note = page.locator("[data-comment]")
+    note.fill("ring")
+    page.locator(".openseadragon-canvas").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(note).to_have_value("ring")
+    page.route(CELLS, lambda route: (page.wait_for_timeout(500), route.fallback()))
+    page.keyboard.press("1")
+    page.keyboard.press("c")
+    with page.expect_response(CELLS) as answered:
+        page.keyboard.type(" near ")
+    answered.value.finished()
+    page.wait_for_timeout(200)
+    page.keyboard.type("rim")
+    with page.expect_response(CELLS) as told:
+        page.keyboard.press("Tab")
+    page.unroute(CELLS)
+    assert told.value.json()["cells"][-1]["comment"] == "ring near rim"
+    page.keyboard.press("d")
+    expect(note).to_have_value("")
+    page.keyboard.press("Escape")
+    for _both in range(2):
+        press_and_wait(page, "z")
+
+
+WHOLE = re.compile("/review/")
+
+
+def test_what_is_said_of_a_whole_field_without_a_connection_is_kept_and_sent(open_field):
+    page = open_field()
+    field = page.locator("#field-opinion")
+    page.route(WHOLE, lambda route: route.abort("connectionreset"))
+    field.get_by_label("Note on the whole field").fill("out of focus")
+    field.get_by_role("button", name="Set aside").click()
+    expect(page.locator("[data-unsent]")).to_contain_text("1 opinion is kept on this computer")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.unroute(WHOLE)
+    page.reload()
+    expect(field.get_by_text("sets it aside")).to_be_visible()
+    expect(field.get_by_text("out of focus")).to_be_visible()
+    field.get_by_role("button", name="Take back").click()
+    expect(field.get_by_text("sets it aside")).to_have_count(0)
+
+
+def test_a_whole_field_that_is_refused_keeps_the_note(open_field):
+    page = open_field()
+    field = page.locator("#field-opinion")
+    page.route(WHOLE, lambda route: route.fulfill(status=400, body="Your reading is closed."))
+    field.get_by_label("Note on the whole field").fill("out of focus")
+    field.get_by_role("button", name="Set aside").click()
+    expect(page.get_by_role("alert")).to_contain_text("Not kept: Your reading is closed.")
+    set_aside = field.get_by_role("button", name="Set aside")
+    expect(set_aside).to_have_attribute("aria-pressed", "false")
+    expect(field.get_by_label("Note on the whole field")).to_have_value("out of focus")
+
+
 def make_suspicious(found: dict[int, str]):
     """Answers in which the model says this of these cells, and calls all others uninfected."""
 

@@ -503,7 +503,7 @@ class TestPages:
             {"label": "aside"},
             headers={"HX-Request": "true"},
         )
-        assert partial.text.lstrip().startswith('<section class="field-opinion"')
+        assert partial.status_code == 400
         assert "Say why you set it aside" in partial.text
         assert fresh(image).counted == ""
 

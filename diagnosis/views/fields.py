@@ -189,14 +189,13 @@ def _answer(request: Asked, image: SmearImage) -> HttpResponse:
     )
 
 
-def whole_field(request: Asked, image: SmearImage, refusal: str = "") -> str:
-    """What stands of it, and what can be said; `refusal` is why nothing was kept."""
+def whole_field(request: Asked, image: SmearImage) -> str:
+    """What stands of it, and what can be said."""
     silence = readings.silence(image.slide, request.user, image)
     context = {
         "image": image,
         "prediction": gallery.current(image, request.user),
         "may_review": access.may_review(request.user, image.slide) and not silence,
-        "refusal": refusal,
     }
     return render_to_string("diagnosis/field_opinion.html", context, request)
 

@@ -69,8 +69,6 @@ def _answered(request: Asked, image: SmearImage, said: str) -> HttpResponse:
 
 def _refused(request: Asked, image: SmearImage, error: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        if _is_on_field(request):
-            return HttpResponse(fields.whole_field(request, image, error))
         return HttpResponse(error, status=400)
     messages.error(request, error)
     return _back(request, image)

@@ -48,7 +48,7 @@ export class Card {
     this.part("reasons").replaceChildren();
     for (const button of this.buttons) this.label(button, false, null, button.dataset.say === "no-cell");
     this.part("take-back").hidden = true;
-    this.showNotes({ id: "" });
+    if (this.part("comment").dataset.of !== "") this.showNotes({ id: "" });
   }
 
   // What the network saw comes from the server; until it is here the photograph does.

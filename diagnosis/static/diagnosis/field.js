@@ -9,7 +9,7 @@ import { Boxes } from "./field-boxes.js";
 import { Card } from "./field-card.js";
 import { countGroups, isShown, medianSide, needsPerson, shown, withUnsent, word } from "./field-cells.js";
 import { Draft } from "./field-draft.js";
-import { Server } from "./field-server.js";
+import { isDropped, Server } from "./field-server.js";
 import { Strip } from "./field-strip.js";
 import { View } from "./field-view.js";
 import { listen } from "./keys.js";
@@ -26,6 +26,7 @@ const { cells: address, photo, icons, mayReview, who, name } = page.dataset;
 const size = { width: Number(page.dataset.width), height: Number(page.dataset.height) };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const canReview = mayReview === "yes";
+const wholeField = () => document.getElementById("field-opinion");
 
 let heard = { cells: [], image: {} };
 let cells = [];
@@ -40,14 +41,14 @@ const strip = new Strip(part("strip"), icons, (id) => select(id));
 const drafts = new Drafts(`notes:${who}:${address}`);
 const card = new Card(part("card"), { icons, photo: strip.photo, drafts });
 const server = new Server({ address, who, page });
-const outbox = new Outbox({ store: `unsent:${who}:${address}`, post: (item) => server.tell(item), about: ({ cell }) => cell, told });
+const outbox = new Outbox({ store: `unsent:${who}:${address}`, post: (item) => server.tell(item), about: ({ cell, whole }) => cell ?? (whole && "whole"), told });
 const deeds = new Deeds((deed, word) => (deed.box && word.label && !find(deed.id) ? addBox(deed, word) : tell(deed.id, word)));
 
 // Hearing
 
 async function ask() {
   try {
-    const { answer, trouble, refusal } = await server.ask();
+    const { answer, trouble, refusal } = await server.ask({ headers: { "X-By-Itself": "yes" } });
     if (answer) return told({ answer });
     say(refusal ?? trouble);
     if (refusal) return;
@@ -57,11 +58,14 @@ async function ask() {
   setTimeout(ask, ASK_AGAIN);
 }
 
-function told({ answer, refusal, item }) {
-  if (answer) hear(answer, item);
+function told({ answer, refusal, item, elsewhere }) {
+  if (answer?.whole) hearWhole(answer.whole);
+  else if (answer) hear(answer, item);
   if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
-  if (refusal && item?.comment) drafts.keep(item.cell, item.comment);
+  if (refusal && item?.whole) showWholeAnew(item);
+  if (refusal && item?.cell && item.comment) drafts.keep(item.cell, item.comment);
   show();
+  if (elsewhere) ask();
   if (wanted && find(wanted)) {
     select(wanted);
     wanted = null;
@@ -81,10 +85,27 @@ function hear(answer, item) {
 
 // Once it is read: the page may have been opened before.
 function showWholeField(html) {
-  const before = document.getElementById("field-opinion");
-  if (before.children.length) return;
-  before.outerHTML = html;
-  htmx.process(document.getElementById("field-opinion"));
+  if (!wholeField().children.length) wholeField().outerHTML = html;
+}
+
+function hearWhole(html) {
+  putWhole(html);
+  ask();
+}
+
+function putWhole(html) {
+  const focused = wholeField().contains(document.activeElement) && document.activeElement.id;
+  wholeField().outerHTML = html;
+  if (focused) (document.getElementById(focused) ?? wholeField().querySelector("button[aria-pressed]"))?.focus();
+}
+
+// As the server has it, with the note that it did not keep.
+async function showWholeAnew({ comment }) {
+  const { answer } = await server.ask();
+  if (!answer?.field_html) return;
+  putWhole(answer.field_html);
+  const note = wholeField().querySelector("[name=comment]");
+  if (note) note.value = comment;
 }
 
 // A cell that was added gets the server's id; the selection and what can be undone go with it.
@@ -92,6 +113,9 @@ function follow({ key, box }) {
   const found = heard.cells.findLast((cell) => cell.by === "person" && String(cell.box) === String(box));
   if (!found) return;
   if (selected === key) selected = found.id;
+  if (part("comment").dataset.of === key) part("comment").dataset.of = found.id;
+  drafts.keep(found.id, drafts.of(key));
+  drafts.keep(key, "");
   for (const deed of deeds.all) if (deed.id === key) deed.id = found.id;
 }
 
@@ -135,6 +159,14 @@ function whyEmpty() {
 function showUnsent() {
   part("unsent").hidden = !outbox.words;
   part("unsent-text").textContent = outbox.words;
+  const whole = outbox.items.findLast((item) => item.whole);
+  if (whole) showUnsentWhole(whole);
+}
+
+function showUnsentWhole({ label, comment }) {
+  for (const button of wholeField().querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
+  const note = wholeField().querySelector("[name=comment]");
+  if (note && note !== document.activeElement) note.value = comment;
 }
 
 // Said once things have settled, not with every key.
@@ -235,12 +267,22 @@ function tell(id, word) {
 function change(key, { label, comment }) {
   const item = outbox.items.find((other) => other.key === key);
   if (!item || item.sending) return false;
-  if (label && label !== "no-cell") Object.assign(item, { label, comment });
-  else outbox.drop((other) => other === item);
+  if (isDropped({ label }) && !item.tried) outbox.drop((other) => other === item);
+  else Object.assign(item, { label, comment });
   outbox.keep();
   show();
   return true;
 }
+
+// Of the whole field: by the forms above it, which post by themselves without this module.
+page.addEventListener("submit", (event) => {
+  const form = event.target.closest("#field-opinion form");
+  if (!form) return;
+  event.preventDefault();
+  const { comment = "", seen } = Object.fromEntries(new FormData(form));
+  say("");
+  outbox.add({ whole: form.action, label: event.submitter.value, comment: comment.trim(), seen });
+});
 
 function agree() {
   const decision = find(selected)?.decision;
@@ -292,6 +334,7 @@ function draw() {
   if (!canReview || part("draw").disabled) return;
   if (draft.isOn) return draft.stop();
   selected = null;
+  delete part("comment").dataset.of; // a new cell, a new note
   draft.begin(medianSide(cells, size.width / 16));
   view.plane.focus();
   say("");
@@ -397,7 +440,6 @@ view.viewer.addHandler("open-failed", () => say(gettext("The photograph could no
 
 strip.takePhoto(photo);
 strip.photo.addEventListener("load", () => show());
-document.addEventListener("htmx:after:swap", ask); // the whole field was spoken of
 show();
 ask();
 if (outbox.items.length) outbox.send();

@@ -17,11 +17,12 @@ export class Outbox {
   // of the same replaces it; `told` hears of every change.
   constructor({ store, post, about, told }) {
     Object.assign(this, { store, post, about, told });
-    this.items = keptOf(store);
+    this.items = keptOf(store).map((item) => ({ ...item, stored: true }));
     this.over = new Set(); // keys of what is not to be sent again, whatever another tab stored
     this.trouble = "";
     this.tries = 0;
     addEventListener("online", () => this.send());
+    for (const shown of ["storage", "pageshow"]) addEventListener(shown, () => this.lookElsewhere());
     addEventListener("beforeunload", (event) => this.items.length && event.preventDefault());
   }
 
@@ -35,6 +36,18 @@ export class Outbox {
     this.send();
   }
 
+  // What another tab has sent, or replaced, is not said again.
+  forget() {
+    const stored = new Set(keptOf(this.store).map(({ key }) => key));
+    const before = this.items.length;
+    this.drop((item) => item.stored && !stored.has(item.key));
+    return this.items.length < before;
+  }
+
+  lookElsewhere() {
+    if (this.forget()) this.told({ elsewhere: true });
+  }
+
   drop(goes) {
     for (const item of this.items.filter(goes)) this.over.add(item.key);
     this.items = this.items.filter((item) => !this.over.has(item.key));
@@ -42,23 +55,27 @@ export class Outbox {
 
   // What another tab keeps there stays.
   keep() {
-    const own = this.items.map(({ sending, ...item }) => item);
+    this.lookElsewhere();
+    const own = this.items.map(({ sending, stored, ...item }) => item);
     const keys = new Set([...this.over, ...own.map((item) => item.key)]);
     const all = [...keptOf(this.store).filter((item) => !keys.has(item.key)), ...own];
     try {
       if (all.length) localStorage.setItem(this.store, JSON.stringify(all));
       else localStorage.removeItem(this.store);
+      for (const item of this.items) item.stored = true;
     } catch {
       // A browser that stores nothing still sends them.
     }
   }
 
   async send() {
-    const item = this.items[0];
-    if (!item || this.items.some((other) => other.sending)) return;
+    if (this.items.some((item) => item.sending)) return;
+    this.lookElsewhere();
+    const [item] = this.items;
+    if (!item) return;
     clearTimeout(this.timer);
     item.sending = true;
-    const outcome = await this.post(item).catch(() => LOST);
+    const outcome = await alone(this.store, () => this.deliver(item)).catch(() => LOST);
     item.sending = false;
     if (outcome.trouble) return this.wait(outcome.trouble, item);
     this.tries = 0;
@@ -67,6 +84,11 @@ export class Outbox {
     this.keep();
     this.told({ ...outcome, item });
     this.send();
+  }
+
+  async deliver(item) {
+    this.forget();
+    return this.items.includes(item) ? this.post(item) : { elsewhere: true };
   }
 
   wait(trouble, item) {
@@ -88,6 +110,11 @@ export class Outbox {
     );
     return `${this.trouble} ${sentence}`;
   }
+}
+
+// One tab after the other, where the browser lets them agree on it: not on plain HTTP.
+function alone(name, act) {
+  return navigator.locks ? navigator.locks.request(name, act) : act();
 }
 
 // The server's answer, or why there is none; throws where nothing came back.

@@ -7,6 +7,7 @@ import { listen } from "./keys.js";
 import { ask, Outbox, parsed, token } from "./outbox.js";
 import { refresh } from "./refresh.js";
 import { gettext } from "./words.js";
+import { noteIn, whenLeft } from "./writing.js";
 
 const results = document.getElementById("results");
 const reading = document.querySelector("[data-reading]");
@@ -33,21 +34,33 @@ function post({ image, fields, label, comment, seen }) {
   const form = fields ? reading : document.querySelector(`#image-${image} form${label ? "[data-opinion]" : "[data-take-back]"}`);
   const address = form?.action ?? `/images/${image}/review/${label ? "" : "undo/"}`;
   const headers = { "X-CSRFToken": token(document), ...(fields ? { Accept: "application/json" } : { "HX-Request": "true" }) };
-  return ask(address, { method: "POST", body, who, headers }, (text) => text);
+  return ask(address, { method: "POST", body, who, headers }, (text) => isOurs(text) && text);
 }
 
-function told({ answer, refusal, item }) {
+// What stands between us and the server may answer in its place.
+function isOurs(text) {
+  return text.includes('id="image-') || "kept" in (parsed(text) ?? {});
+}
+
+function told({ answer, refusal, item, elsewhere }) {
   if (answer && item.image) take(answer, item);
-  else if (answer && !item.fields.close) takeConclusion(parsed(answer), item.fields);
-  if (refusal) say(gettext("Not kept: %(refusal)s", { refusal }));
-  if (item?.fields && (item.fields.close || refusal)) return leave();
-  if (refusal && item.comment) drafts.keep(item.image, item.comment);
-  if (refusal) unmark(item.image);
+  else if (answer) takeConclusion(parsed(answer), item.fields);
+  if (refusal) refused(refusal, item);
   show();
+  if (elsewhere && !outbox.items.length) location.reload();
 }
 
-// What is said of the whole slide stands in its list, in the verdict and in the report.
+function refused(refusal, { fields, image, comment }) {
+  say(gettext("Not kept: %(refusal)s", { refusal }));
+  if (fields) return check(reading.dataset.conclusion);
+  if (comment) drafts.keep(image, comment);
+  unmark(image);
+}
+
+// What is said of the whole slide stands in its list, in the verdict and in the report; once it is
+// closed, all of the page is another.
 function takeConclusion({ html }, { conclusion, comment }) {
+  if (!html) return leave();
   Object.assign(reading.dataset, { conclusion, comment });
   document.getElementById("concluded").outerHTML = html;
   say(gettext("Kept."));
@@ -61,28 +74,31 @@ function leave() {
   location.reload();
 }
 
-// A card in which somebody writes a note stays until they leave it.
+// The card, and what is counted above it. A card in which somebody writes stays until they leave it.
 function take(html, { image, label, comment }) {
-  const focused = document.activeElement;
-  if (focused?.name !== "comment" || focused.closest("#cells .cell") !== card(image)) return swap(html);
-  Object.assign(focused.form.dataset, { label, comment });
-  focused.addEventListener("blur", () => setTimeout(() => swap(html)), { once: true });
-}
-
-// The card, and what is counted above it.
-function swap(html) {
-  const focused = document.activeElement;
-  const inside = focused?.closest("#cells .cell")?.id;
   const template = document.createElement("template");
   template.innerHTML = html;
-  for (const now of [...template.content.children]) {
+  const parts = [...template.content.children];
+  const note = noteIn(card(image));
+  if (!note) return swap(parts);
+  const isCard = ({ id }) => id === card(image).id;
+  Object.assign(note.form.dataset, { label, comment });
+  whenLeft(note, () => swap(parts.filter(isCard)));
+  swap(parts.filter((part) => !isCard(part)));
+}
+
+function swap(parts) {
+  const focused = document.activeElement;
+  const inside = focused?.closest("#cells .cell")?.id;
+  for (const now of parts) {
     const before = document.getElementById(now.id);
     if (now.id === "announcement") before.textContent = now.textContent;
     else if (before) before.replaceWith(now);
     now.removeAttribute("hx-swap-oob");
     htmx.process(now);
   }
-  if (inside) (document.getElementById(focused.id) ?? document.getElementById(inside)?.querySelector(".photo"))?.focus();
+  if (document.querySelector("#results.htmx-request")) refresh(); // it was asked before this
+  if (inside && !focused.isConnected) (document.getElementById(focused.id) ?? document.getElementById(inside)?.querySelector(".photo"))?.focus();
   document.dispatchEvent(new Event("htmx:after:swap"));
 }
 
@@ -114,15 +130,16 @@ const card = (image) => document.getElementById(`image-${image}`);
 const copies = (image) => document.querySelectorAll(`[data-opinion="${image}"]`);
 
 function show() {
-  for (const { image, label } of outbox.items) {
-    for (const form of copies(image)) {
-      for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
-      form.dataset.unsent = "";
-    }
-  }
+  for (const item of outbox.items) for (const form of copies(item.image)) showUnsent(form, item);
   for (const [image, text] of Object.entries(drafts.all())) for (const form of copies(image)) showDraft(form, text);
   bar.hidden = !outbox.words;
   bar.querySelector("[data-unsent-text]").textContent = outbox.words;
+}
+
+function showUnsent(form, { label, comment }) {
+  for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
+  form.dataset.unsent = "";
+  if (form.elements.comment !== document.activeElement) form.elements.comment.value = comment;
 }
 
 // What was written before there is an answer, unless it is being written just now.
@@ -168,7 +185,9 @@ document.addEventListener("change", ({ target }) => {
 
 document.addEventListener("input", ({ target }) => {
   const image = target.name === "comment" && target.form.dataset.opinion;
-  if (image && !standing(image).label) drafts.keep(image, target.value.trim());
+  if (!image || standing(image).label) return;
+  drafts.keep(image, target.value.trim());
+  show();
 });
 
 function keepNote(image, comment) {
@@ -192,7 +211,7 @@ function concluded() {
 }
 
 function tellWhole(fields) {
-  reading.querySelector("[data-no-conclusion]").hidden = !fields.conclusion;
+  check(fields.conclusion);
   outbox.add({ fields });
 }
 
@@ -202,13 +221,13 @@ function clear() {
 }
 
 function write(word) {
-  fill(word);
+  reading.elements.comment.value = word.comment;
   tellWhole(word);
 }
 
-function fill(word) {
-  for (const choice of reading.querySelectorAll("[type=radio]")) choice.checked = choice.value === word.conclusion;
-  reading.elements.comment.value = word.comment;
+function check(conclusion) {
+  for (const choice of reading.querySelectorAll("[type=radio]")) choice.checked = choice.value === conclusion;
+  reading.querySelector("[data-no-conclusion]").hidden = !conclusion;
 }
 
 // Choosing
@@ -307,7 +326,10 @@ listen(
 
 results.addEventListener("focusin", ({ target }) => (chosen = target.closest(".cell")?.id ?? chosen));
 bar.querySelector("[data-again]").addEventListener("click", () => outbox.send());
-document.addEventListener("htmx:after:swap", show);
-if (reading) fill(concluded());
+for (const done of ["htmx:after:swap", "viewed"]) document.addEventListener(done, show);
+if (reading) {
+  check(concluded().conclusion);
+  reading.elements.comment.value = concluded().comment;
+}
 show();
 outbox.send();

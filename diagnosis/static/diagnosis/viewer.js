@@ -1,12 +1,14 @@
 // The images of a slide: heatmaps laid over them, and each one large with previous and next.
 
 import { gettext } from "./words.js";
+import { noteIn, whenLeft } from "./writing.js";
 
 const results = document.getElementById("results");
 const viewer = document.getElementById("viewer");
 const stage = viewer.querySelector("[data-stage]");
 const part = (name) => viewer.querySelector(`[data-${name}]`);
 let open = null;
+let isHeld = false; // somebody writes beside the large image
 
 function cells() {
   return [...document.querySelectorAll("#cells .cell")];
@@ -94,6 +96,8 @@ function describe() {
 
 // A copy of what the card says: its forms work here too, and answer into the card.
 function fillSide() {
+  const note = noteIn(part("side"));
+  if (note) return hold(note);
   const focused = part("side").contains(document.activeElement) && document.activeElement;
   const body = open.querySelector(".cell-body").cloneNode(true);
   for (const named of body.querySelectorAll("[id]")) named.removeAttribute("id");
@@ -101,6 +105,16 @@ function fillSide() {
   htmx.process(body);
   const same = focused?.value && body.querySelector(`button[value="${focused.value}"]`);
   if (focused) (same || body.querySelector("button[name=label]") || part("close")).focus();
+  document.dispatchEvent(new Event("viewed"));
+}
+
+function hold(note) {
+  if (isHeld) return;
+  isHeld = true;
+  whenLeft(note, () => {
+    isHeld = false;
+    if (viewer.open && open) describe();
+  });
 }
 
 function layMap(on) {

@@ -1,0 +1,26 @@
+// Whoever writes a note is not disturbed: what would replace it waits until they have left it.
+
+let isPressed = false;
+addEventListener("pointerdown", () => (isPressed = true), true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (isPressed = false), true);
+
+// The note that is being written within an element.
+export function noteIn(element) {
+  const focused = document.activeElement;
+  return focused?.name === "comment" && element?.contains(focused) ? focused : null;
+}
+
+// Not when the window alone is left: the note has the focus still.
+export function whenLeft(note, act) {
+  const left = () => {
+    if (document.activeElement === note) return;
+    note.removeEventListener("blur", left);
+    onceReleased(act);
+  };
+  note.addEventListener("blur", left);
+}
+
+// What is pressed must not be replaced before it is let go, or nothing was pressed.
+function onceReleased(act) {
+  setTimeout(() => (isPressed ? onceReleased(act) : act()), 20);
+}
