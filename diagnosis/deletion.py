@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, notices
+from . import audit, notices, storage
 from .models import Action, Laboratory, Slide
 
 logger = logging.getLogger(__name__)
@@ -47,12 +47,17 @@ def deleted(laboratory: Laboratory) -> QuerySet[Slide]:
 
 
 def purge() -> int:
-    """How many slides are gone now. Slide by slide: what was done stays done if it breaks off."""
-    due = Slide.objects.filter(deleted_at__lte=timezone.now() - KEPT)
-    slides = list(due)
+    """How many slides are gone now. Slide by slide: what was done stays done if it breaks off.
+
+    Raises storage.Away, or what the storage itself raises, before any slide is gone: whoever
+    deletes files in the wrong place is told of success.
+    """
+    notices.purge()
+    slides = list(Slide.objects.filter(deleted_at__lte=timezone.now() - KEPT))
+    if slides:
+        storage.require()
     for slide in slides:
         _purge(slide)
-    notices.purge()
     return len(slides)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -186,6 +186,27 @@ class TestPurge:
         monkeypatch.setattr("django.core.files.storage.FileSystemStorage.delete", broken)
         assert purge() == "1 slide is gone for good."
         assert "could not be deleted" in caplog.text
+
+    def test_while_the_images_are_away_everything_waits(self, ada, slide, settings):
+        delete(ada, slide)
+        long_ago(slide)
+        away = settings.MEDIA_ROOT.rename(settings.VAR / "away")
+        with pytest.raises(CommandError, match="No slide was removed"):
+            purge()
+        assert slide.images.count() == 2
+        away.rename(settings.MEDIA_ROOT)
+        assert purge() == "1 slide is gone for good."
+        assert not list(settings.MEDIA_ROOT.rglob("*.png"))
+
+    def test_what_needs_no_images_does_not_wait_for_them(self, ada, slide, settings):
+        ages = timezone.now() - timedelta(days=31)
+        slide.notices.create(user=slide.laboratory.members.get(), kind="critical", seen_at=ages)
+        delete(ada, slide)
+        long_ago(slide)
+        settings.MEDIA_ROOT.rename(settings.VAR / "away")
+        with pytest.raises(CommandError):
+            purge()
+        assert not slide.notices.exclude(seen_at=None)
 
 
 def test_a_program_deletes_as_a_person_does(laboratory, slide):
