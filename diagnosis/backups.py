@@ -35,6 +35,8 @@ from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import FileField, Model
 
+from . import storage
+
 FORMAT = 1
 ABOUT, CHECKSUMS = "backup.json", "checksums.json"
 NAMED = (ContentType, Permission)
@@ -67,6 +69,7 @@ def write(path: Path) -> tuple[Counts, list[str]]:
     """Of what is stored at this moment, while the site runs; and the files that were missing."""
     if path.exists():
         raise BackupError(f"{path} exists already: choose another name.")
+    _require_images()
     unfinished = path.with_name(f".{path.name}.part")
     try:
         with unfinished.open("xb") as file:
@@ -78,6 +81,14 @@ def write(path: Path) -> tuple[Counts, list[str]]:
     finally:
         unfinished.unlink(missing_ok=True)
     return found
+
+
+def _require_images() -> None:
+    """An archive without them would be taken for a whole one."""
+    try:
+        storage.require()
+    except Exception as error:  # each storage has its own kinds
+        raise BackupError(f"Nothing was written. {error}") from None
 
 
 def _write(file: IO[bytes]) -> tuple[Counts, list[str]]:

@@ -269,6 +269,14 @@ def test_a_lost_file_is_named_and_the_rest_is_kept(transactional_db, tmp_path, c
     assert said.err.count(lost.name) == 1
 
 
+def test_without_the_images_there_is_no_backup(transactional_db, tmp_path, settings):
+    fill()
+    settings.MEDIA_ROOT.rename(settings.VAR / "away")
+    with pytest.raises(CommandError, match="Nothing was written"):
+        call_command("backup", tmp_path / "backup.tar")
+    assert not list(tmp_path.iterdir())
+
+
 def test_uploads_go_on_while_rows_are_written_and_are_not_in_it(real_database):
     laboratory_of("ada")
     with backups._snapshot():
