@@ -11,6 +11,7 @@ Sessions are left out, and so is what each installation makes by itself: content
 permissions, which rows name by their words.
 """
 
+import dataclasses
 import gzip
 import io
 import json
@@ -57,6 +58,15 @@ class Counts(dict[str, int]):
         return f"{sum(self.values()) - files} rows and {files} files"
 
 
+@dataclasses.dataclass
+class Written:
+    """What is in an archive, and the files that are not: lost ones, and others with the reason."""
+
+    counts: Counts = dataclasses.field(default_factory=Counts)
+    missing: list[str] = dataclasses.field(default_factory=list)
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
 def models() -> list[type[Model]]:
     return [
         model
@@ -65,22 +75,34 @@ def models() -> list[type[Model]]:
     ]
 
 
-def write(path: Path) -> tuple[Counts, list[str]]:
-    """Of what is stored at this moment, while the site runs; and the files that were missing."""
-    if path.exists():
-        raise BackupError(f"{path} exists already: choose another name.")
+def write(path: Path) -> Written:
+    """Of what is stored at this moment, while the site runs."""
+    _refuse_to_overwrite(path)
     _require_images()
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        with unfinished.open("xb") as file:
-            unfinished.chmod(0o600)  # password hashes are in it
-            found = _write(file)
-        unfinished.rename(path)
+        with _unfinished(path) as file:
+            written = _write(file)
     except OSError as error:
         raise BackupError(f"{path} cannot be written ({error.strerror or error}).") from None
+    return written
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[IO[bytes]]:
+    """Under a name of its own and for nobody else, since password hashes are in it."""
+    handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    try:
+        with open(handle, "wb") as file:
+            yield file
+        _refuse_to_overwrite(path)  # with what another backup finished meanwhile
+        Path(name).rename(path)
     finally:
-        unfinished.unlink(missing_ok=True)
-    return found
+        Path(name).unlink(missing_ok=True)
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    if path.exists():
+        raise BackupError(f"{path} exists already: choose another name.")
 
 
 def _require_images() -> None:
@@ -91,21 +113,33 @@ def _require_images() -> None:
         raise BackupError(f"Nothing was written. {error}") from None
 
 
-def _write(file: IO[bytes]) -> tuple[Counts, list[str]]:
-    counts, missing = Counts(), []
+def _write(file: IO[bytes]) -> Written:
+    written = Written()
     with Archive(file) as archive, tempfile.TemporaryFile() as names:
         with _snapshot():
             archive.add_bytes(ABOUT, _json({"format": FORMAT, "migrations": migrations()}))
             for model in models():
-                counts[model._meta.label] = _write_rows(archive, model, names)
+                written.counts[model._meta.label] = _write_rows(archive, model, names)
         names.seek(0)
         for line in names:
-            name = json.loads(line)
-            if archive.add_stored(name):
-                counts["files"] = counts.get("files", 0) + 1
-            else:
-                missing.append(name)
-    return counts, missing
+            _write_file(archive, json.loads(line), written)
+    return written
+
+
+def _write_file(archive: "Archive", name: str, written: Written) -> None:
+    """Read whole before it is written: an entry that was begun cannot be taken back."""
+    try:
+        with default_storage.open(name) as file:
+            content = file.read()
+    except Exception as error:  # each storage has its own kinds
+        _require_images()
+        if isinstance(error, FileNotFoundError):
+            written.missing.append(name)
+        else:
+            written.unreadable[name] = str(error)
+    else:
+        archive.add_bytes(MEDIA + name, content)
+        written.counts["files"] = written.counts.get("files", 0) + 1
 
 
 class Archive:
@@ -119,9 +153,11 @@ class Archive:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self.add_bytes(CHECKSUMS, _json(self.sums))
-            self.tar.close()
+        try:
+            if kind is None:
+                self.add_bytes(CHECKSUMS, _json(self.sums))
+        finally:
+            self.tar.close()  # else it closes itself, once the file below it is closed
 
     def add(self, name: str, file: IO[bytes], size: int) -> None:
         entry = tarfile.TarInfo(name)
@@ -132,15 +168,6 @@ class Archive:
 
     def add_bytes(self, name: str, content: bytes) -> None:
         self.add(name, io.BytesIO(content), len(content))
-
-    def add_stored(self, name: str) -> bool:
-        """False where the storage has it no longer."""
-        try:
-            with default_storage.open(name) as file:
-                self.add(MEDIA + name, cast(IO[bytes], file), file.size)
-        except FileNotFoundError:
-            return False
-        return True
 
 
 class Hashed:

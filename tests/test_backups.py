@@ -5,6 +5,7 @@ import shutil
 import tarfile
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from diagnosis import backups, cells, tokens
+from diagnosis import backups, cells, restoring, tokens
 from diagnosis.models import Activation, Band, MailChoice, Prediction, SmearImage
 from tests.databases import at_once, connected, migrate
 from tests.people import join, laboratory_of
@@ -267,6 +268,75 @@ def test_a_lost_file_is_named_and_the_rest_is_kept(transactional_db, tmp_path, c
     assert "and 4 files" in said.out
     assert "model of your own: nowhere" in said.out
     assert said.err.count(lost.name) == 1
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_kept(
+    transactional_db, empty_databases, settings, tmp_path, capsys
+):
+    fill()
+    faulty = SmearImage.objects.first().file
+    Path(faulty.path).unlink()
+    Path(faulty.path).symlink_to("/proc/self/mem")  # opens, and then is an I/O error
+    archive = tmp_path / "backup.tar"
+    with pytest.raises(CommandError, match="1 file is not in it"):
+        call_command("backup", archive)
+    said = capsys.readouterr()
+    assert "and 4 files" in said.out
+    assert f"it cannot be read here: {faulty.name} ([Errno 5]" in said.err
+    with another_installation(empty_databases("sqlite"), settings, tmp_path):
+        call_command("restore", archive)
+        assert len(files(settings.MEDIA_ROOT)) == 4
+
+
+def meanwhile(monkeypatch, action):
+    """It happens once, while the rows are being written."""
+    write_rows, actions = backups._write_rows, [action]
+
+    def written(*arguments):
+        if actions:
+            actions.pop()()
+        return write_rows(*arguments)
+
+    monkeypatch.setattr(backups, "_write_rows", written)
+
+
+def test_images_that_go_away_meanwhile_are_not_taken_for_lost_ones(
+    transactional_db, settings, tmp_path, monkeypatch
+):
+    fill()
+    meanwhile(monkeypatch, lambda: settings.MEDIA_ROOT.rename(settings.VAR / "away"))
+    with pytest.raises(CommandError, match="Nothing was written"):
+        call_command("backup", tmp_path / "backup.tar")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_that_was_finished_meanwhile_is_not_overwritten(
+    transactional_db, tmp_path, monkeypatch
+):
+    archive = tmp_path / "backup.tar"
+    meanwhile(monkeypatch, lambda: archive.write_bytes(b"theirs"))
+    with pytest.raises(backups.BackupError, match="exists already"):
+        backups.write(archive)
+    assert archive.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_two_backups_of_one_name_leave_a_whole_one(real_database, tmp_path):
+    fill()
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    archive = folder / "backup.tar"
+    outcomes = at_once(*[partial(backups.write, archive)] * 2)
+    assert not all(isinstance(outcome, Exception) for outcome in outcomes)
+    restoring.verify(archive)
+    assert list(folder.iterdir()) == [archive]
+
+
+def test_what_a_killed_backup_left_hinders_no_other(transactional_db, tmp_path):
+    left = tmp_path / ".backup.tar.part"
+    left.touch()
+    backups.write(tmp_path / "backup.tar")
+    assert left.exists()
 
 
 def test_without_the_images_there_is_no_backup(transactional_db, tmp_path, settings):

@@ -20,12 +20,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, archive: Path, **options: Any) -> None:
         try:
-            counts, missing = backups.write(archive)
+            written = backups.write(archive)
         except backups.BackupError as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"{counts} are in {archive}.")
-        for name in missing:
+        self.stdout.write(f"{written.counts} are in {archive}.")
+        for name in written.missing:
             self.stderr.write(f"Not in it, since it is missing here: {name}")
+        for name, why in written.unreadable.items():
+            self.stderr.write(f"Not in it, since it cannot be read here: {name} ({why})")
         for version in ModelVersion.objects.order_by("pk"):
             if MODELS not in folder_of(version).parents:
                 self.stdout.write(f"Keep this folder too, a model of your own: {version.path}")
+        if number := len(written.unreadable):
+            noun = "file is" if number == 1 else "files are"
+            raise CommandError(f"{number} {noun} not in it: make another once all can be read.")
