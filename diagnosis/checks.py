@@ -1,6 +1,7 @@
 """What every management command says about this installation before it starts."""
 
 import os
+import stat
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,19 @@ def media_can_be_written(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(f"Images cannot be stored: {existing} cannot be written to.", id="diagnosis.E001")
+    ]
+
+
+@register()
+def var_is_closed_to_others(**_: Any) -> list[CheckMessage]:
+    if not settings.VAR.stat().st_mode & stat.S_IXOTH:
+        return []
+    return [
+        Warning(
+            "Whoever has an account on this machine can read password hashes, sessions and "
+            f"results: chmod 700 {settings.VAR}",
+            id="diagnosis.W007",
+        )
     ]
 
 

@@ -72,10 +72,13 @@ class Environment:
         return self.read(name, lambda text: choices[choices.index(text)], default, wanted)
 
     def folder(self, name: str, default: Path) -> Path:
-        """An absolute path to a folder that exists and can be written to."""
+        """An absolute path to a folder that exists and can be written to.
+
+        One that is made here is closed to the machine's other accounts.
+        """
         path = self.read(name, lambda text: Path(text).expanduser().resolve(), default, "a folder")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             stop(f"{name}: the folder {path} cannot be made ({error.strerror}).")
         if not os.access(path, os.W_OK | os.X_OK):

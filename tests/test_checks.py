@@ -24,6 +24,19 @@ def test_a_bucket_needs_no_folder(settings):
     assert checks.media_can_be_written() == []
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o750])
+def test_a_folder_of_ones_own_is_fine(settings, mode):
+    settings.VAR.chmod(mode)
+    assert checks.var_is_closed_to_others() == []
+
+
+def test_a_folder_that_others_can_enter_is_told_with_the_remedy(settings):
+    settings.VAR.chmod(0o755)
+    (found,) = checks.var_is_closed_to_others()
+    assert found.id == "diagnosis.W007"
+    assert f"chmod 700 {settings.VAR}" in found.msg
+
+
 def test_a_missing_model_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("ml.artifact.MODELS", tmp_path)
     (found,) = checks.the_shipped_model_can_be_read()

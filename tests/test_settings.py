@@ -145,6 +145,11 @@ def test_with_no_settings_the_site_is_closed_and_everything_is_in_var(tmp_path):
     ]
 
 
+def test_the_folder_that_is_made_is_closed_to_others(tmp_path):
+    read(tmp_path, "PORT", VAR=str(tmp_path / "made" / "var"))
+    assert stat.S_IMODE((tmp_path / "made" / "var").stat().st_mode) == 0o700
+
+
 def test_the_secret_key_is_made_once_and_readable_by_nobody_else(tmp_path):
     first, second = read(tmp_path, "SECRET_KEY"), read(tmp_path, "SECRET_KEY")
     assert len(first) >= 50
