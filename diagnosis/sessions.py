@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable
 
 from allauth.mfa.utils import is_mfa_enabled
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout, user_logged_in
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
@@ -61,6 +64,12 @@ def _note(session: SessionBase) -> None:
     session.setdefault(BEGUN, now)
     if abs(now - session.get(SEEN, 0)) > NOTED_EVERY:
         session[SEEN] = now
+
+
+def purge() -> None:
+    """Sessions that are over, and what is listed of them for their owners."""
+    SessionStore.clear_expired()
+    UserSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()
 
 
 TO_TURN_IT_ON = {

@@ -1,14 +1,18 @@
 """How long a sign-in lasts, how it is ended elsewhere, and who needs a second factor."""
 
 import time
+from datetime import timedelta
+from io import StringIO
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from diagnosis.models import Role
 from diagnosis.sessions import lacks_factor
@@ -142,6 +146,18 @@ def test_a_stolen_cookie_is_worth_nothing_after_the_sign_out(ada):
     thief = Client()
     thief.cookies["sessionid"] = stolen
     assert not is_in(thief)
+
+
+def test_sign_ins_that_are_over_go_with_the_purge(ada):
+    phone, desk = through_the_page(), through_the_page()
+    gone = phone.session.session_key
+    Session.objects.filter(pk=gone).update(expire_date=timezone.now() - timedelta(seconds=1))
+    call_command("purge", stdout=StringIO())
+    assert list(Session.objects.values_list("pk", flat=True)) == [desk.session.session_key]
+    assert list(UserSession.objects.values_list("session_key", flat=True)) == [
+        desk.session.session_key
+    ]
+    assert is_in(desk)
 
 
 @pytest.mark.parametrize(
