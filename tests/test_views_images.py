@@ -115,8 +115,10 @@ def test_a_failed_reading_is_tried_again(ada, laboratory):
     )
 
 
-def test_one_that_succeeded_is_not(ada, prediction):
-    assert ask(ada, "image_retry", prediction).status_code == 302
+def test_one_that_succeeded_is_not_and_that_is_said(ada, prediction):
+    page = ada.post(url("image_retry", prediction), follow=True)
+    assert f"{prediction.image.name} has not failed." in page.text
+    assert "will be read again" not in page.text
     prediction.refresh_from_db()
     assert prediction.state == State.DONE
 

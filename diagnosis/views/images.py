@@ -55,9 +55,12 @@ def image_heatmap(request: Asked, pk: UUID) -> HttpResponse:
 def image_retry(request: Asked, pk: UUID) -> HttpResponse:
     image = access.get_image(request.user, pk)
     try:
-        intake.retry(image)
+        is_queued = intake.retry(image)
     except registry.NoModel as error:
         messages.error(request, str(error))
     else:
-        messages.info(request, _("%(image)s will be read again.") % {"image": image.name})
+        sentence = _("%(image)s will be read again.")
+        if not is_queued:  # the page was an old one
+            sentence = _("%(image)s has not failed.")
+        messages.info(request, sentence % {"image": image.name})
     return redirect("slide", image.slide_id)
