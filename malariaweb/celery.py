@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 import warnings
 from typing import Any
@@ -66,6 +67,12 @@ class Sweeping(bootsteps.StartStopStep):
 
 
 app.steps["consumer"].add(Sweeping)
+
+
+@worker_process_init.connect
+def end_with_the_task(**_: Any) -> None:
+    """Hosts may ask each process of a service to stop: only the main one, which waits, heeds it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @worker_process_init.connect

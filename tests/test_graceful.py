@@ -1,9 +1,11 @@
 """Asked to stop, web and worker end what they have begun, within 30 seconds."""
 
 import http.client
+import os
 import signal
 import time
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
@@ -59,13 +61,15 @@ def test_the_web_process_waits_for_nobody_for_ever(live_stack):
     assert time.monotonic() - asked < SECONDS
 
 
-def test_a_worker_ends_its_task_and_begins_no_other(workers):  # noqa: F811
+@pytest.mark.parametrize("ask", [os.kill, os.killpg])
+def test_a_worker_ends_its_task_and_begins_no_other(workers, ask):  # noqa: F811
+    """Some hosts ask its main process, others each of its processes."""
     slide = slide_with([SLOW] * 10 + [None] * 70)
     worker = workers.start_worker()
     running = Prediction.objects.filter(state="running")
     wait_for(running.exists, "the first chunk", log=workers.log)
     asked = time.monotonic()
-    worker.send_signal(signal.SIGTERM)
+    ask(worker.pid, signal.SIGTERM)
     assert worker.wait(timeout=SECONDS) == 0
     assert time.monotonic() - asked < SECONDS
     assert {(row.state, row.attempts) for row in rows_of(slide)} <= {("done", 1), ("queued", 0)}
