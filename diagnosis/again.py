@@ -120,7 +120,8 @@ def analyse_again(slide: Slide) -> int:
 
 
 def read_as(image: SmearImage, kind: str) -> bool:
-    """A person says what an image is: it is read as that, while the old reading counts.
+    """A person says what an image is: it is read as that, while the old reading counts. One that
+    is not there yet is not waited for.
 
     False: it is taken for this already. Raises registry.NoModel, or Closed.
     """
@@ -133,7 +134,9 @@ def read_as(image: SmearImage, kind: str) -> bool:
             return False
         audit.note(Action.CHANGED, image, kind=(image.kind, kind))
         rows = list(outdated(slide, version).filter(image=image).only("pk", "image_id", "state"))
-        ids = _queue(slide, version, rows)
+        waits = image.predictions.filter(is_current=True, state__in=PENDING_STATES)
+        other = waits.exclude(kind=kind)
+        ids = [*intake.as_new(other, version), *_queue(slide, version, rows)]
         verdict.recount([slide.pk])
         transaction.on_commit(partial(tasks.send, ids), robust=True)
     return True

@@ -280,13 +280,19 @@ def _retry(thing: Slide | SmearImage, slide_id: UUID, rows: QuerySet[Prediction]
 def queue_again(prediction_ids: Iterable[int], model: ModelVersion) -> list[int]:
     """Those of them that had failed, now as new; the caller holds their slides and sends them."""
     failed = Prediction.objects.filter(pk__in=list(prediction_ids), state=State.FAILED)
-    ids, now = list(failed.values_list("pk", flat=True)), timezone.now()
+    return as_new(failed, model)
+
+
+def as_new(rows: QuerySet[Prediction], model: ModelVersion) -> list[int]:
+    """Their ids: a worker that holds one of them has lost it."""
+    ids, now = list(rows.values_list("pk", flat=True)), timezone.now()
     of_image = SmearImage.objects.filter(pk=OuterRef("image")).values("kind")
-    failed.update(
+    rows.update(
         state=State.QUEUED,
         model=model,
         kind=Subquery(of_image),
         band=None,
+        token=None,
         attempts=0,
         error="",
         queued_at=now,

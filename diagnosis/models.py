@@ -11,6 +11,8 @@ A prediction's life, each arrow one conditional update:
                          given back, the worker lacks its model or cannot reach the stored images
     running → failed     the same, after MAX_ATTEMPTS; or the stored file is lost or damaged
     failed  → queued     intake.retry, retry_all: a person said "try again"; attempts start from 0
+    queued | running → queued    again.read_as: the first reading was to be of the wrong kind; the
+                         same, and the token is gone
 
 `done`, `rejected` and `failed` are final: no worker touches such a row again.
 

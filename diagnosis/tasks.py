@@ -147,8 +147,7 @@ class Claim:
         beside = [row.pk for row in rows if not row.is_current]
         slides = {row.slide_id for row in rows}
         with transaction.atomic():
-            if beside:
-                current.lock(slides)  # all at once: `take_over` and `recount` name different ones
+            current.lock(slides)  # before their rows, and all at once, as everybody does
             self._save_cells(rows)
             mine = list(self.held().filter(pk__in=beside).values_list("pk", flat=True))
             bulk.write(self.held(), rows, READING, token=None, finished_at=timezone.now())
@@ -195,6 +194,7 @@ class Claim:
 def _give_back(running: QuerySet[Prediction], reason: str) -> None:
     """To the queue; or, after the last attempt, to a person, with the reason."""
     spent = list(running.filter(attempts__gte=settings.MAX_ATTEMPTS))
+    current.lock({row.slide_id for row in spent})
     running.filter(pk__in=[row.pk for row in spent]).update(
         state=State.FAILED, error=reason[:LONGEST_REASON], token=None, finished_at=timezone.now()
     )

@@ -136,8 +136,8 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, place: Any, name: str) -> None:
     """Whoever comes between a look and what follows from it, now comes."""
     function = getattr(place, name)
 
-    def slow(*arguments: Any) -> Any:
-        result = function(*arguments)
+    def slow(*arguments: Any, **options: Any) -> Any:
+        result = function(*arguments, **options)
         time.sleep(0.05)
         return result
 

@@ -1,9 +1,10 @@
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
 
-from diagnosis import again, current, intake, registry, tasks
+from diagnosis import again, current, intake, registry, tasks, verdict
 from diagnosis.models import Prediction, Slide, State
 from ml.artifact import ArtifactError
 from ml.decisions import Thresholds
@@ -186,6 +187,59 @@ class TestRead:
         tasks.sweep()
         assert new_row(old).state == State.QUEUED
         assert current_of(old.image) == old
+
+
+class TestKind:
+    """A person says what an image is while its first reading is still on its way."""
+
+    def test_what_waits_is_read_as_that(
+        self, slide, sent, predictor, django_capture_on_commit_callbacks
+    ):
+        row = waiting(slide, model=active_model(), attempts=1)
+        registry.activate(another_model())
+        with django_capture_on_commit_callbacks(execute=True):
+            assert again.read_as(row.image, "field")
+        row = row.image.predictions.get()
+        assert (row.state, row.kind, row.attempts) == ("queued", "field", 0)
+        assert row.model == registry.active_model()
+        assert row.is_current
+        assert sent == [[row.pk]]
+
+    def test_what_a_worker_reads_now_is_taken_from_it(self, slide, predictor):
+        row = waiting(slide)
+        predictor.watch = lambda: again.read_as(row.image, "field")
+        tasks._attempt(tasks._claim([row.pk]))
+        row.refresh_from_db()
+        assert (row.state, row.kind, row.decision, row.token) == ("queued", "field", "", None)
+        assert Slide.objects.get().pending == 1
+
+    def test_what_waits_to_be_read_as_that_already_is_left_alone(self, slide):
+        row = waiting(slide, kind="field")
+        again.read_as(row.image, "field")
+        before = Prediction.objects.values().get()
+        assert not again.read_as(row.image, "field")
+        assert Prediction.objects.values().get() == before
+
+    def test_it_locks_out_no_worker_that_ends_or_gives_up(
+        self, real_database, monkeypatch, settings
+    ):
+        slide = new_slide(laboratory_of("ada"))
+        ends, gives_up = waiting(slide), waiting(slide, attempts=settings.MAX_ATTEMPTS - 1)
+        claims = [tasks._claim([row.pk]) for row in (ends, gives_up)]
+        answers = Answers()
+        monkeypatch.setattr(tasks, "predictor_of", lambda version: answers)
+        monkeypatch.setattr(tasks, "send", lambda ids: None)
+        for place, name in ((current, "lock"), (tasks.bulk, "write"), (verdict, "recount")):
+            slow_down(monkeypatch, place, name)
+        outcomes = at_once(
+            lambda: tasks._attempt(claims[0]),
+            lambda: claims[1].give_back("It broke off."),
+            *(partial(again.read_as, row.image, "field") for row in (ends, gives_up)),
+        )
+        assert outcomes == [None, None, True, True]
+        for image in (ends.image, gives_up.image):
+            newest = image.predictions.latest("pk")
+            assert (newest.state, newest.kind) == ("queued", "field")
 
 
 class TestBand:
