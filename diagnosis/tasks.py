@@ -119,6 +119,7 @@ def _analyse(prediction_ids: list[int]) -> None:
     while left and time.monotonic() < until:
         _attempt(_claim([left.pop(0)]))
     if left:
+        Prediction.objects.filter(pk__in=left, state=State.QUEUED).update(sent_at=timezone.now())
         send(left)
 
 

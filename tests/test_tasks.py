@@ -743,3 +743,11 @@ class TestFields:
         assert states() == ["queued"] * 3 + ["done"] * 2
         assert sent == [[row.pk for row in rows]]
         assert {row.attempts for row in Prediction.objects.filter(kind="field")} == {0}
+
+    def test_what_was_sent_again_is_not_taken_for_lost(self, slide, predictor, sent, settings):
+        rows = [drawn_field(slide) for _ in range(3)]
+        Prediction.objects.update(sent_at=ago(60))
+        settings.ANALYSIS_SOFT_TIME_LIMIT = 0
+        tasks.analyse([row.pk for row in rows])
+        tasks.sweep(timezone.now().timestamp())
+        assert sent == [[row.pk for row in rows]]
