@@ -9,12 +9,14 @@ not be seen any more, is not written about.
 import logging
 import time
 from datetime import datetime, timedelta
+from smtplib import SMTPRecipientsRefused
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.core.mail import send_mail
-from django.db.models import Q
+from django.db.models import F, Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -31,6 +33,10 @@ CLAIM = timedelta(minutes=2)
 """Longer than a task may take, and the pause after a mail server that failed."""
 PATIENCE = 8
 """Seconds in which further mails are begun: images wait for the same worker."""
+AWAY = "mail-server-away"
+"""In the cache for as long as nobody asks the mail server again."""
+REFUSED_FOR_GOOD = 500
+"""SMTP's answers from this one on; those below may change."""
 
 
 def address_of(user: User) -> str:
@@ -45,8 +51,8 @@ def write_in(language: str, user: User) -> None:
 
 
 def deliver() -> int:
-    """How many mails went. Nothing is lost where the server is away: the next sweep tries again."""
-    if not settings.EMAIL_CONFIGURED:
+    """How many mails went. Nothing is lost where the server is away: a later sweep tries again."""
+    if not settings.EMAIL_CONFIGURED or cache.get(AWAY):
         return 0
     sent, until = 0, time.monotonic() + PATIENCE
     for choice in _waiting(timezone.now()):
@@ -54,17 +60,22 @@ def deliver() -> int:
             continue
         try:
             sent += _write(choice)
+        except SMTPRecipientsRefused:  # for now
+            continue
         except OSError as error:
-            logger.warning("No mail could be sent, another sweep will: %s", error)
+            logger.warning("No mail could be sent, a later sweep will: %s", error)
+            cache.set(AWAY, True, CLAIM.seconds)
             return sent
     return sent
 
 
 def _waiting(now: datetime) -> list[MailChoice]:
+    """Those for whom a mail was tried come after the others."""
     to_mail = Notice.objects.filter(is_to_mail=True).values("user")
     rested = Q(sent_at=None) | Q(sent_at__lt=now - PAUSE)
     free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM)
-    return list(MailChoice.objects.filter(rested, free, pk__in=to_mail).select_related("user"))
+    due = MailChoice.objects.filter(rested, free, pk__in=to_mail).select_related("user")
+    return list(due.order_by(F("claimed_at").asc(nulls_first=True)))
 
 
 def _claim(choice: MailChoice) -> bool:
@@ -78,8 +89,16 @@ def _write(choice: MailChoice) -> int:
     ids = list(due.values_list("pk", flat=True))
     new = notices.of(choice.user).filter(pk__in=ids, seen_at=None, user__is_active=True)
     address = address_of(choice.user)
-    is_sent = bool(address) and new.exists()
-    if is_sent:
+    is_sent = bool(address) and new.exists() and _send(choice, address)
+    due.filter(pk__in=ids).update(is_to_mail=False)
+    rest = {"sent_at": timezone.now()} if is_sent else {}
+    MailChoice.objects.filter(pk=choice.pk).update(claimed_at=None, **rest)
+    return int(is_sent)
+
+
+def _send(choice: MailChoice, address: str) -> bool:
+    """False: the server will never take one for this address. Raises OSError."""
+    try:
         with translation.override(choice.language or settings.LANGUAGE_CODE):
             send_mail(
                 _("Malariaweb: something is new for you"),
@@ -87,10 +106,13 @@ def _write(choice: MailChoice) -> int:
                 None,
                 [address],
             )
-    due.filter(pk__in=ids).update(is_to_mail=False)
-    rest = {"sent_at": timezone.now()} if is_sent else {}
-    MailChoice.objects.filter(pk=choice.pk).update(claimed_at=None, **rest)
-    return int(is_sent)
+    except SMTPRecipientsRefused as refusal:
+        codes = [code for code, _text in refusal.recipients.values()]
+        logger.warning("The mail server refuses the address of user %s: %s", choice.pk, codes)
+        if min(codes) < REFUSED_FOR_GOOD:
+            raise
+        return False
+    return True
 
 
 def _said_to(user: User) -> dict[str, object]:

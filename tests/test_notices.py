@@ -4,6 +4,8 @@ from datetime import timedelta
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.core.cache import cache
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -280,6 +282,57 @@ class TestMail:
         later(post.CLAIM)
         assert post.deliver() == 1
 
+    def test_and_is_asked_once_in_a_while_however_many_wait(
+        self, laboratory, ada, with_mail, monkeypatch
+    ):
+        tried = server(monkeypatch, TimeoutError("timed out"))
+        for user in (ada, join(laboratory, "ben").user, join(laboratory, "cleo").user):
+            wants_mail(user)
+        read(new_slide(laboratory), "parasitized")
+        for _ in range(3):
+            tasks.sweep()
+        assert len(tried) == 1
+        later(post.CLAIM)
+        tasks.sweep()
+        assert len(tried) == len(set(tried)) == 2
+
+    def test_an_address_that_is_refused_for_good_is_written_to_no_more(
+        self, laboratory, ada, with_mail, monkeypatch, caplog
+    ):
+        tried = server(monkeypatch, refusal(550))
+        wants_mail(ada)
+        read(new_slide(laboratory), "parasitized")
+        assert post.deliver() == 0
+        assert not Notice.objects.get().is_to_mail
+        later(post.CLAIM)
+        assert post.deliver() == 0
+        assert tried == ["ada@example.org"]
+        assert f"user {ada.pk}" in caplog.text
+        assert "example.org" not in caplog.text
+
+    @pytest.mark.parametrize("code", [450, 550])
+    def test_a_refused_address_keeps_nobody_else_waiting(
+        self, laboratory, ada, with_mail, monkeypatch, code
+    ):
+        tried = server(monkeypatch, refusal(code), "ada@example.org")
+        for user in (ada, join(laboratory, "ben").user):
+            wants_mail(user)
+        read(new_slide(laboratory), "parasitized")
+        assert post.deliver() == 1
+        assert sorted(tried) == ["ada@example.org", "ben@example.org"]
+
+    def test_an_address_that_is_refused_for_now_is_tried_again(
+        self, laboratory, ada, with_mail, monkeypatch
+    ):
+        wants_mail(ada)
+        read(new_slide(laboratory), "parasitized")
+        with monkeypatch.context() as patch:
+            server(patch, refusal(450))
+            assert post.deliver() == 0
+        assert post.deliver() == 0
+        later(post.CLAIM)
+        assert post.deliver() == 1
+
     def test_a_worker_that_dies_while_sending_is_followed_by_another(
         self, laboratory, ada, with_mail, monkeypatch
     ):
@@ -295,7 +348,26 @@ class TestMail:
 
 
 def later(pause):
-    MailChoice.objects.update(claimed_at=timezone.now() - pause - timedelta(seconds=1))
+    cache.clear()
+    passed = pause + timedelta(seconds=1)
+    MailChoice.objects.update(claimed_at=F("claimed_at") - passed)
+
+
+def server(patch, error, *refused):
+    """The addresses that were tried, on a mail server with this error, for all or for some."""
+    tried: list[str] = []
+
+    def send(_subject, _text, _from, to):
+        tried.extend(to)
+        if not refused or to[0] in refused:
+            raise error
+
+    patch.setattr(post, "send_mail", send)
+    return tried
+
+
+def refusal(code):
+    return smtplib.SMTPRecipientsRefused({"ada@example.org": (code, b"no such user")})
 
 
 @pytest.mark.django_db(transaction=True)
