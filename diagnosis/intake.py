@@ -187,12 +187,13 @@ class Upload:
                 image.file.delete(save=False)
 
     def settled(self, receipt: Receipt) -> Receipt:
-        if receipt.code != "new" or receipt.image is None:
+        image = receipt.image
+        if image is None or self.new.get(image.sha256) is not image:
             return receipt
-        if not self._is_mine(receipt.image):
-            return _repeated(replace(receipt, image=self.rows[receipt.image.sha256]))
-        slides = sorted({row.slide.code for row in self.elsewhere[receipt.image.sha256]})
-        if not slides:
+        if not self._is_mine(image):
+            return _repeated(replace(receipt, image=self.rows[image.sha256]))
+        slides = sorted({row.slide.code for row in self.elsewhere[image.sha256]})
+        if receipt.code != "new" or not slides:
             return receipt
         note = ngettext(
             "The same picture is also on slide %(slides)s.",

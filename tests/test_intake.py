@@ -493,3 +493,18 @@ def test_who_signs_while_it_is_decoded_signs_without_it(slide, ada, monkeypatch)
     [receipt] = intake.receive(slide, [cell()], ada)
     slide.refresh_from_db()
     assert receipt.image.created_at > slide.signed_at
+
+
+@pytest.mark.django_db
+def test_all_copies_in_an_upload_lead_to_the_image_of_an_upload_that_was_faster(
+    slide, ada, monkeypatch
+):
+    def overtaken(image, png):
+        monkeypatch.undo()
+        intake.receive(slide, [cell(1)], ada)
+        intake._store(image, png)
+
+    monkeypatch.setattr(intake, "_store", overtaken)
+    receipts = intake.receive(slide, [cell(1), cell(1, "copy.png")], ada)
+    assert {receipt.image for receipt in receipts} == {SmearImage.objects.get()}
+    assert {receipt.code for receipt in receipts} == {"on-this-slide"}
