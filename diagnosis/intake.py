@@ -118,6 +118,8 @@ class Upload:
         with transaction.atomic():
             # Whoever signed meanwhile signed without them: they come now, not when decoding began.
             current.lock([self.slide.pk])
+            if not Slide.objects.filter(pk=self.slide.pk, deleted_at=None).exists():
+                return
             for image in self.new.values():
                 image.created_at = timezone.now()
             # In one order everywhere: two uploads of the same pictures wait, not deadlock.
@@ -190,6 +192,9 @@ class Upload:
         image = receipt.image
         if image is None or self.new.get(image.sha256) is not image:
             return receipt
+        if not self.rows:
+            refusal = _("This slide was deleted meanwhile.")
+            return Receipt(receipt.name, refusal=refusal, code="slide-deleted")
         if not self._is_mine(image):
             return _repeated(replace(receipt, image=self.rows[image.sha256]))
         slides = sorted({row.slide.code for row in self.elsewhere[image.sha256]})

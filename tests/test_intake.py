@@ -12,7 +12,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from PIL import Image
 
-from diagnosis import intake, registry, signing, tasks, verdict
+from diagnosis import deletion, intake, registry, signing, tasks, verdict
 from diagnosis.models import Kind, ModelVersion, Prediction, Slide, SmearImage, State
 from ml import sandbox
 from ml.decisions import Thresholds
@@ -122,7 +122,7 @@ class TestGoodFiles:
         self, slide, ada, django_assert_max_num_queries
     ):
         files = [cell(seed, f"{seed}.png") for seed in range(12)]
-        with django_assert_max_num_queries(12 + 17):
+        with django_assert_max_num_queries(12 + 18):
             receipts = intake.receive(slide, files, ada)
         assert [receipt.name for receipt in receipts] == [file.name for file in files]
         assert list(slide.images.values_list("name", flat=True)) == [f.name for f in files]
@@ -493,6 +493,29 @@ def test_who_signs_while_it_is_decoded_signs_without_it(slide, ada, monkeypatch)
     [receipt] = intake.receive(slide, [cell()], ada)
     slide.refresh_from_db()
     assert receipt.image.created_at > slide.signed_at
+
+
+@pytest.mark.django_db
+def test_a_slide_that_is_deleted_while_they_are_decoded_takes_no_images(
+    slide, ada, settings, monkeypatch
+):
+    known = intake.receive(slide, [cell(0)], ada)[0].image
+    decode = sandbox.decode
+
+    def slowly(data):
+        deletion.delete(slide)
+        return decode(data)
+
+    monkeypatch.setattr(sandbox, "decode", slowly)
+    files = [cell(1), cell(1, "copy.png"), cell(2)]
+    for receipt, file in zip(intake.receive(slide, files, ada), files, strict=True):
+        assert (receipt.name, receipt.image, receipt.note) == (file.name, None, "")
+        assert (receipt.code, receipt.refusal) == (
+            "slide-deleted",
+            "This slide was deleted meanwhile.",
+        )
+    assert slide.images.get() == known
+    assert stored_files(settings) == [f"{known.pk}.png"]
 
 
 @pytest.mark.django_db
