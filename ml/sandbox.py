@@ -88,6 +88,9 @@ class Child:
             if time.monotonic() >= deadline or process.returncode in OUT_OF_TIME:
                 raise UnreadableImage("too-slow", "Decoding this image takes too long.") from None
             raise
+        except BaseException:
+            self.stop()  # what is left of its answer would be taken for the next one's
+            raise
         finally:
             killer.cancel()
         self._count(header)

@@ -114,6 +114,19 @@ def test_a_decoder_that_does_not_end_is_stopped_by_the_kernel_too(faulty, fault)
     assert sandbox.decode(GOOD).width == 132
 
 
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_conversation_that_broke_off_is_not_taken_up_again(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "_reply", fail)
+        with pytest.raises(error):
+            sandbox.decode(GOOD)
+    assert children() == []
+    assert sandbox.decode(png(CELL.resize((99, 99)))).width == 99
+
+
 def test_what_a_library_prints_does_not_get_into_the_answer(faulty):
     assert sandbox.decode(b"chatter:" + GOOD).width == 132
 
