@@ -65,6 +65,9 @@ class Requests:
 
         And before more is read than the disk holds.
         """
+        if "Transfer-Encoding" in request.headers:  # Django would take the body for an empty one
+            sentence = _("Send the length of the request (Content-Length).")
+            return refused(request, sentence, 411)
         if _length(request) > MAX_BODY:
             return _too_large(request)
         _name_owner(request)

@@ -199,3 +199,17 @@ def test_the_body_of_a_stranger_is_not_waited_for(live_stack, path):
     started = time.monotonic()
     assert strange.getresponse().status == 401
     assert time.monotonic() - started < 3
+
+
+def test_a_body_without_its_length_is_not_taken_for_an_empty_one(live_stack):
+    site = live_stack(start=False)
+    site.prepare()
+    site.start_web()
+    sentence = "Send the length of the request (Content-Length)."
+    for path, kind in (("/api/v1/slides/", "application/json"), ("/accounts/login/", "text/html")):
+        program = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+        parts = iter([b'{"code": ', b'"KSM-1"}'])
+        program.request("POST", path, parts, {"Content-Type": "application/json"})
+        answer = program.getresponse()
+        assert (answer.status, answer.headers.get_content_type()) == (411, kind)
+        assert sentence in answer.read().decode()
