@@ -86,9 +86,24 @@ def test_a_large_one_also_comes_small(ada, laboratory):
     assert picture(ask(ada, "image_photo", large)).size == (700, 700)
 
 
-def test_a_lost_file_is_not_found(ada, prediction):
-    prediction.image.file.storage.delete(prediction.image.file.name)
-    assert ask(ada, "image_photo", prediction).status_code == 404
+def test_a_large_one_is_looked_at_whole_in_fewer_bytes(ada, laboratory):
+    large = read(new_slide(laboratory), image=new_image(new_slide(laboratory), size=700))
+    seen = ada.get(url("image_photo", large), {"view": ""})
+    assert (picture(seen).size, seen["Content-Type"]) == ((700, 700), "image/webp")
+    assert "private" in seen["Cache-Control"]
+    assert len(seen.content) < large.image.file.size / 2
+
+
+def test_one_cell_is_looked_at_as_it_was_stored(ada, prediction):
+    seen = ada.get(url("image_photo", prediction), {"view": ""})
+    assert seen.getvalue() == ask(ada, "image_photo", prediction).getvalue()
+
+
+@pytest.mark.parametrize("asked", [{}, {"small": ""}, {"view": ""}])
+def test_a_lost_file_is_not_found(ada, laboratory, asked):
+    large = read(new_slide(laboratory), image=new_image(new_slide(laboratory), size=700))
+    large.image.file.storage.delete(large.image.file.name)
+    assert ada.get(url("image_photo", large), asked).status_code == 404
 
 
 def test_a_heatmap_is_transparent_where_nothing_was_seen(ada, prediction):

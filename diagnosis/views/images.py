@@ -1,3 +1,4 @@
+from collections.abc import Container
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,21 +20,23 @@ SECONDS = 24 * 3600
 @signed_in
 def image_photo(request: Asked, pk: UUID) -> HttpResponseBase:
     image = access.get_image(request.user, pk)
-    small = "small" in request.GET
-    if not small:  # those are parts of a page, whose opening is noted
+    if "small" not in request.GET:  # those are parts of a page, whose opening is noted
         audit.saw([image.slide])
     try:
-        response = _photo(image, small)
+        response = _photo(image, request.GET)
     except FileNotFoundError:
         raise Http404 from None
     patch_cache_control(response, private=True, max_age=SECONDS)
     return response
 
 
-def _photo(image: SmearImage, small: bool) -> HttpResponseBase:
-    if small and thumbnails.is_needed(image.width, image.height):
+def _photo(image: SmearImage, asked: Container[str]) -> HttpResponseBase:
+    size = image.width, image.height
+    if "small" in asked and thumbnails.is_needed(*size):
         with image.file.open() as file:
             return HttpResponse(thumbnails.thumbnail(file), content_type="image/webp")
+    if "view" in asked and thumbnails.has_view(*size):
+        return HttpResponse(thumbnails.view(image), content_type="image/webp")
     return FileResponse(image.file.open(), content_type="image/png", filename=f"{image.pk}.png")
 
 
