@@ -591,3 +591,17 @@ def test_what_was_undone_is_done_again(open_field):
     expect(page.locator("[data-group=all] .count")).to_have_text(str(before + 1))
     press_and_wait(page, "z")
     expect(page.locator("[data-redo]")).to_be_enabled()
+
+
+def test_the_stage_says_that_the_photograph_is_being_fetched(open_page, ada, field_address):
+    page = open_page(storage_state=ada)
+    held: list[Route] = []
+    page.route(re.compile(r"/photo/\?view$"), lambda route: held.append(route))
+    page.goto(field_address, wait_until="domcontentloaded")
+    fetching = page.get_by_text("The photograph is being fetched.")
+    expect(fetching).to_be_visible()
+    expect(page.locator(".field-option").first).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(fetching).to_be_hidden()
+    assert len(held) == 1

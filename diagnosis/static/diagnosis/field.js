@@ -433,10 +433,14 @@ view.viewer.addHandler("canvas-click", ({ quick, position }) => {
   select(boxes.at(view.toImage(position))?.id ?? null, { look: false });
 });
 view.viewer.addHandler("open", () => {
+  part("fetching").hidden = true;
   part("draw").disabled = false;
   if (find(selected)) view.bringToSight(find(selected).box);
 });
-view.viewer.addHandler("open-failed", () => say(gettext("The photograph could not be loaded. Reload the page to try again.")));
+view.viewer.addHandler("open-failed", () => {
+  part("fetching").hidden = true;
+  say(gettext("The photograph could not be loaded. Reload the page to try again."));
+});
 
 strip.takePhoto(photo);
 strip.photo.addEventListener("load", () => show());
