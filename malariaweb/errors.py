@@ -7,6 +7,7 @@ from django.core.exceptions import TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+from django.views import defaults
 
 from diagnosis.views.guard import wants_json
 
@@ -17,6 +18,17 @@ from .middleware import Unclean, refused
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     _drain(request)
     return refused(request, _sentence(exception), 400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A script is told so in words: an opinion that is refused for good is not sent again."""
+    if not wants_json(request) and not request.headers.get("HX-Request"):
+        return defaults.permission_denied(request, exception)
+    sentence = _(
+        "Your role in this laboratory does not allow this, so nothing was changed. "
+        "Its administrator can change your role."
+    )
+    return JsonResponse({"error": sentence}, status=403)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -16,4 +16,5 @@ urlpatterns = [
 ]
 
 handler400 = "malariaweb.errors.bad_request"
+handler403 = "malariaweb.errors.permission_denied"
 handler500 = "malariaweb.errors.server_error"

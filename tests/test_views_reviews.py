@@ -74,6 +74,22 @@ def test_clinicians_review_and_technicians_look_on(role, laboratory, prediction)
     assert undo(client, prediction).status_code == (302 if may else 403)
 
 
+@pytest.mark.parametrize("headers", [HTMX, {"Accept": "application/json"}])
+def test_a_script_is_told_that_the_role_does_not_allow_it(headers, laboratory, prediction):
+    client = signed_in(join(laboratory, "ben", Role.TECHNICIAN).user)
+    answer = say(client, prediction, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["error"].startswith("Your role in this laboratory does not allow this")
+
+
+def test_what_a_script_sends_without_the_token_is_refused_by_the_page_alone(ada, prediction):
+    """The page is out of date: its opinion is kept, and sent when it is loaded anew."""
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = ada.cookies
+    answer = say(client, prediction, headers=HTMX)
+    assert (answer.status_code, answer["Content-Type"]) == (403, "text/html; charset=utf-8")
+
+
 def test_a_plain_form_leads_back_to_where_one_was(ada, prediction):
     answer = say(ada, prediction, query="?show=parasitized&page=2&evil=1", comment=" a platelet ")
     slide = reverse("slide", args=[prediction.slide_id])
