@@ -267,6 +267,7 @@ def test_whoever_leaves_offline_is_told_on_every_page(open_slide):
     page.goto("/accounts/login/")
     expect(told).to_contain_text("Sign in, and open its page to send it.")
     expect(told.get_by_role("link")).to_have_count(0)
+    expect(told.get_by_role("button")).to_have_count(0)
     page.context.add_cookies(cookies)
     page.goto("/today/")
     page.unroute(REVIEWS)
@@ -274,6 +275,32 @@ def test_whoever_leaves_offline_is_told_on_every_page(open_slide):
     expect(page.locator(".cell .reviews")).to_contain_text("says uninfected")
     page.goto("/today/")
     expect(told).to_be_hidden()
+
+
+KEEP = """items => {
+    const { who } = document.querySelector("[data-elsewhere]").dataset;
+    localStorage.setItem(`unsent:${who}:a-slide`, JSON.stringify(items));
+}"""
+KEPT = "Object.values(localStorage).flatMap(JSON.parse).map(({ key }) => key)"
+
+
+def test_opinions_that_nothing_takes_any_more_are_discarded(open_page, ada):  # noqa: F811
+    page = open_page(storage_state=ada)
+    page.goto("/today/")
+    gone = [{"key": f"gone-{n}", "at": "/slides/gone/", "title": "KSM-9"} for n in (1, 2)]
+    page.evaluate(KEEP, [{"key": "here", "at": "/today/", "title": "Today"}, *gone])
+    page.reload()
+    told = page.locator("[data-elsewhere]")
+    expect(told).to_contain_text("2 opinions are kept in this browser")
+    discard, asked = told.get_by_role("button", name="Discard"), []
+    page.once("dialog", lambda dialog: asked.append(dialog.message) or dialog.dismiss())  # type: ignore[func-returns-value]
+    discard.click()
+    assert asked == ["2 opinions on KSM-9 were never sent. Discard them for good?"]
+    assert len(page.evaluate(KEPT)) == 3
+    page.once("dialog", lambda dialog: dialog.accept())
+    discard.click()
+    expect(told).to_be_hidden()
+    assert page.evaluate(KEPT) == ["here"]
 
 
 def test_opinions_survive_a_reload_and_leaving_warns(open_slide):

@@ -8,13 +8,20 @@ const { who } = bar.dataset; // empty where nobody is signed in
 const NAME = /^unsent:/;
 
 // Of this person; where nobody is signed in, of whoever was.
+function stores() {
+  return Object.keys(localStorage).filter((name) => (who ? name.startsWith(`unsent:${who}:`) : NAME.test(name)));
+}
+
 function unsent() {
-  const stores = Object.keys(localStorage).filter((name) => (who ? name.startsWith(`unsent:${who}:`) : NAME.test(name)));
-  return stores.flatMap(keptOf);
+  return stores().flatMap(keptOf);
+}
+
+function ofOtherPages() {
+  return unsent().filter((item) => item.at !== location.pathname);
 }
 
 function show() {
-  const items = unsent().filter((item) => item.at !== location.pathname);
+  const items = ofOtherPages();
   bar.hidden = !items.length;
   if (!items.length) return;
   const sentence = ngettext(
@@ -26,14 +33,42 @@ function show() {
   bar.querySelector("span").replaceChildren(`${sentence} ${how} `, ...(who ? links(items) : []));
 }
 
+function pages(items) {
+  return [...new Map(items.filter(({ at }) => at).map(({ at, title }) => [at, title]))];
+}
+
 function links(items) {
-  const pages = new Map(items.filter(({ at }) => at).map(({ at, title }) => [at, title]));
-  return [...pages].flatMap(([at, title], index) => {
+  return pages(items).flatMap(([at, title], index) => {
     const link = document.createElement("a");
     link.href = at;
     link.textContent = title;
     return index ? [", ", link] : [link];
   });
+}
+
+// Their page may be gone, or not be this person's any more: then nothing would ever send them.
+function discard() {
+  const items = ofOtherPages();
+  if (!mayDiscard(items)) return;
+  const keys = new Set(items.map(({ key }) => key));
+  for (const store of stores()) {
+    const kept = keptOf(store).filter(({ key }) => !keys.has(key));
+    if (kept.length) localStorage.setItem(store, JSON.stringify(kept));
+    else localStorage.removeItem(store);
+  }
+  show();
+}
+
+function mayDiscard(items) {
+  const titles = pages(items).map(([, title]) => title).join(", ");
+  return confirm(
+    ngettext(
+      "%(number)s opinion on %(titles)s was never sent. Discard it for good?",
+      "%(number)s opinions on %(titles)s were never sent. Discard them for good?",
+      items.length,
+      { titles },
+    ),
+  );
 }
 
 function mayLeave() {
@@ -51,6 +86,7 @@ function mayLeave() {
 function watch() {
   show();
   addEventListener("storage", show);
+  bar.querySelector("[data-discard]")?.addEventListener("click", discard);
   document.querySelector("[data-sign-out]")?.addEventListener("submit", (event) => mayLeave() || event.preventDefault());
 }
 
