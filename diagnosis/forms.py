@@ -21,6 +21,7 @@ from .models import (
 )
 
 LONGEST_REASON = 300
+EXISTS = _("Slide {link} exists already.")
 
 
 class ImagesInput(forms.ClearableFileInput):
@@ -57,6 +58,9 @@ class SlideForm(forms.ModelForm):
         labels = {"laboratory": _("Laboratory"), "code": _("Code"), "note": _("Note")}
         help_texts = {"note": _("What helps to read it. Never a name.")}
 
+    twin: Slide | None = None
+    """The one that has the code already."""
+
     def __init__(self, *args: Any, user: access.Visitor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.instance.created_by = user
@@ -74,9 +78,17 @@ class SlideForm(forms.ModelForm):
         twins = Slide.objects.filter(
             laboratory=laboratory, code=cleaned.get("code"), deleted_at=None
         )
-        if laboratory and (twin := twins.first()):
-            self.add_error("code", _exists(twin))
+        self.twin = twins.first() if laboratory else None
+        if self.twin:
+            self.add_error("code", EXISTS.format(link=self.twin.code))
         return cleaned
+
+    def linked_twin(self) -> str:
+        """What is said of it, and the way there."""
+        twin = cast(Slide, self.twin)
+        address = reverse("slide", args=[twin.pk])
+        link = format_html('<a href="{}">{}</a>', address, twin.code)
+        return format_html(str(EXISTS), link=link)
 
     def made(self) -> Slide | None:
         """The slide, or nothing and an error where another one took its code meanwhile."""
@@ -91,12 +103,6 @@ class SlideForm(forms.ModelForm):
 
     def _only_laboratory(self) -> Laboratory | None:
         return None if "laboratory" in self.fields else self.instance.laboratory
-
-
-def _exists(slide: Slide) -> str:
-    address = reverse("slide", args=[slide.pk])
-    link = format_html('<a href="{}">{}</a>', address, slide.code)
-    return format_html(gettext("Slide {link} exists already."), link=link)
 
 
 class BasisForm(forms.ModelForm):

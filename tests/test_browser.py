@@ -279,6 +279,19 @@ def test_a_lost_file_is_kept_and_sent_again(open_page, ada, tmp_path):
     expect(page.locator(".cell")).to_have_count(2)
 
 
+def test_a_code_that_is_taken_leads_to_its_slide(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    send_to_new_slide(page, "TAKEN", *drawn(tmp_path, 34))
+    slide = page.url
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("TAKEN")
+    send(page, *drawn(tmp_path, 35))
+    refusal = page.locator("[data-errors=code]")
+    expect(refusal).to_have_text("Slide TAKEN exists already.")
+    refusal.get_by_role("link", name="TAKEN").click()
+    expect(page).to_have_url(slide)
+
+
 def test_what_the_site_cannot_take_just_now_is_sent_again(open_page, ada, tmp_path):
     page = open_page(storage_state=ada)
     page.goto("/slides/new/")

@@ -97,6 +97,16 @@ class TestNew:
     def test_the_taken_one_is_linked(self, ada, slide):
         assert f'<a href="{url("slide", slide)}">KSM-1</a>' in self.post(ada, code="KSM-1").text
 
+    def test_a_script_is_told_of_the_taken_one_in_words_and_makes_the_link(self, ada, slide):
+        assert self.post(ada, JSON, code="KSM-1").json() == {
+            "errors": {"code": ["Slide KSM-1 exists already."]},
+            "taken": {
+                "text": "Slide {link} exists already.",
+                "code": "KSM-1",
+                "url": url("slide", slide),
+            },
+        }
+
     def test_another_laboratory_may_use_the_same_code(self, slide):
         eve = signed_in(laboratory_of("eve", "Mombasa").members.get())
         assert self.post(eve, JSON, code="KSM-1").status_code == 201

@@ -27,7 +27,7 @@ from .. import (
     verdict,
     waiting,
 )
-from ..forms import BasisForm, ImagesForm, SlideForm
+from ..forms import EXISTS, BasisForm, ImagesForm, SlideForm
 from ..models import Slide
 from .guard import Asked, signed_in, wants_json
 from .readings import panel
@@ -51,10 +51,18 @@ def slide_new(request: Asked) -> HttpResponse:
 def _made(form: SlideForm) -> JsonResponse:
     slide = form.made() if form.is_valid() else None
     if slide is None:
-        return JsonResponse({"errors": form.errors}, status=400)
+        return _not_made(form)
     addresses = {"url": reverse("slide", args=[slide.pk])}
     addresses["images"] = reverse("slide_images", args=[slide.pk])
     return JsonResponse(addresses, status=201)
+
+
+def _not_made(form: SlideForm) -> JsonResponse:
+    answer: dict[str, object] = {"errors": form.errors}
+    if twin := form.twin:
+        address = reverse("slide", args=[twin.pk])
+        answer["taken"] = {"text": EXISTS, "code": twin.code, "url": address}
+    return JsonResponse(answer, status=400)
 
 
 @require_safe

@@ -211,7 +211,7 @@ async function makeSlide() {
   const response = await fetch(form.action, { method: "POST", body, headers });
   const answer = parsed(await response.text());
   if (response.status === 401) throw new Error(gettext("You are signed out. Sign in in another tab, then send again."));
-  if (response.status !== 201) throw Object.assign(new Error(answer?.error ?? ""), { fields: answer?.errors });
+  if (response.status !== 201) throw Object.assign(new Error(answer?.error ?? ""), { fields: answer?.errors, taken: answer?.taken });
   ({ url: slide, images: target } = answer);
   part("about").disabled = true;
   part("open").href = slide;
@@ -219,7 +219,7 @@ async function makeSlide() {
   history.replaceState(null, "", slide);
 }
 
-function showErrors(errors = {}) {
+function showErrors(errors = {}, taken) {
   for (const place of form.querySelectorAll("[data-errors]")) {
     const found = errors[place.dataset.errors] ?? [];
     place.textContent = found.join(" ");
@@ -227,7 +227,17 @@ function showErrors(errors = {}) {
     if (found.length) field?.setAttribute("aria-invalid", "true");
     else field?.removeAttribute("aria-invalid");
   }
+  if (taken) form.querySelector('[data-errors="code"]').replaceChildren(...linked(taken));
   form.querySelector('[aria-invalid="true"]')?.focus();
+}
+
+// A code that is taken leads to its slide.
+function linked({ text, code, url }) {
+  const [before, after] = text.split("{link}");
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = code;
+  return [before, link, after];
 }
 
 function whyNot(error) {
@@ -245,7 +255,7 @@ form.addEventListener("submit", async (event) => {
     started = true;
     pump();
   } catch (error) {
-    showErrors(error.fields);
+    showErrors(error.fields, error.taken);
     part("text-total").textContent = whyNot(error);
   }
 });
