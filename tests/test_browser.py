@@ -292,6 +292,21 @@ def test_a_code_that_is_taken_leads_to_its_slide(open_page, ada, tmp_path):
     expect(page).to_have_url(slide)
 
 
+def test_a_second_click_makes_no_second_slide(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("TWICE")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 36))
+    asked: list[Route] = []
+    page.route("**/slides/new/", lambda route: asked.append(route))
+    page.get_by_role("button", name="Upload").dblclick()
+    expect(page.get_by_role("button", name="Upload")).to_be_disabled()
+    page.wait_for_timeout(300)
+    assert len(asked) == 1
+    asked[0].continue_()
+    expect(page.locator(".cell")).to_have_count(1)
+
+
 def test_what_the_site_cannot_take_just_now_is_sent_again(open_page, ada, tmp_path):
     page = open_page(storage_state=ada)
     page.goto("/slides/new/")

@@ -17,6 +17,7 @@ const limit = Number(form.dataset.limit);
 const makesSlide = !form.dataset.images;
 let target = form.dataset.images;
 let slide = "";
+let making = false;
 let started = false;
 let items = [];
 
@@ -176,7 +177,7 @@ function report() {
   const sent = count("done", "refused");
   part("files").hidden = !items.length;
   part("again").hidden = !count("lost") || count("sending") > 0;
-  part("send").disabled = started && count("sending") > 0;
+  part("send").disabled = making || (started && count("sending") > 0);
   part("send").hidden = items.length > 0 && !count("waiting", "sending");
   part("total").hidden = !started || !count("sending", "waiting");
   part("total").value = items.length ? sent / items.length : 0;
@@ -204,7 +205,22 @@ function finish() {
 
 // The slide itself
 
+// Once, however often it is asked for meanwhile.
 async function makeSlide() {
+  isMaking(true);
+  try {
+    await askForSlide();
+  } finally {
+    isMaking(false);
+  }
+}
+
+function isMaking(now) {
+  making = now;
+  report();
+}
+
+async function askForSlide() {
   const body = new FormData(form);
   body.delete("images");
   const headers = { Accept: "application/json", "X-CSRFToken": token() };
@@ -248,6 +264,7 @@ function whyNot(error) {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
+  if (making) return;
   if (!count("waiting")) return void (part("text-total").textContent = gettext("Choose at least one photograph."));
   try {
     if (makesSlide && !target) await makeSlide();
