@@ -307,6 +307,22 @@ def test_a_second_click_makes_no_second_slide(open_page, ada, tmp_path):
     expect(page.locator(".cell")).to_have_count(1)
 
 
+def test_files_are_not_credited_to_whoever_signed_in_meanwhile(open_page, ada, tmp_path):
+    page, other = open_page(storage_state=ada), open_page()
+    send_to_new_slide(page, "WHOSE", *drawn(tmp_path, 37))
+    slide = page.url
+    sign_up(other, "edith")
+    signed_out = page.get_by_text("You are signed out. Sign in in another tab, then send again.")
+    for address in ("/slides/new/", slide):
+        page.goto(address)
+        page.context.add_cookies(other.context.cookies())
+        for code in page.locator("[name=code]").all():
+            code.fill("WHOSE-2")
+        send(page, *drawn(tmp_path, 38))
+        expect(signed_out).to_be_visible()
+        page.context.add_cookies(ada["cookies"])
+
+
 def test_what_the_site_cannot_take_just_now_is_sent_again(open_page, ada, tmp_path):
     page = open_page(storage_state=ada)
     page.goto("/slides/new/")

@@ -94,8 +94,7 @@ function send(item) {
   const body = new FormData();
   body.append("images", item.file);
   request.open("POST", target);
-  request.setRequestHeader("Accept", "application/json");
-  request.setRequestHeader("X-CSRFToken", token());
+  for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
   request.upload.addEventListener("progress", (event) => progress(item, event.loaded / event.total));
   request.addEventListener("load", () => answered(item, request));
   request.addEventListener("error", () => lost(item));
@@ -143,6 +142,11 @@ function sendAgain() {
   report();
   if (target) pump();
   else form.requestSubmit();
+}
+
+// The files are of whoever opened the page, not of somebody who signed in meanwhile.
+function headers() {
+  return { Accept: "application/json", "X-CSRFToken": token(), "X-Person": form.dataset.who };
 }
 
 // A sign-in in another tab renews the token; the cookie always has the present one.
@@ -223,8 +227,8 @@ function isMaking(now) {
 async function askForSlide() {
   const body = new FormData(form);
   body.delete("images");
-  const headers = { Accept: "application/json", "X-CSRFToken": token() };
-  const response = await fetch(form.action, { method: "POST", body, headers });
+  body.delete("csrfmiddlewaretoken"); // or it would count, and not the present one
+  const response = await fetch(form.action, { method: "POST", body, headers: headers() });
   const answer = parsed(await response.text());
   if (response.status === 401) throw new Error(gettext("You are signed out. Sign in in another tab, then send again."));
   if (response.status !== 201) throw Object.assign(new Error(answer?.error ?? ""), { fields: answer?.errors, taken: answer?.taken });
