@@ -473,6 +473,30 @@ def test_a_report_is_signed_by_keyboard_and_a_review_says_that_the_slide_changed
     expect(page.get_by_text("This report was amended.")).to_be_visible()
 
 
+COVERED = """() => {
+    const { activeElement: focused } = document;
+    const bars = [...document.querySelectorAll(".places, .sending")];
+    if (!focused.closest("main") || bars.some((bar) => bar.contains(focused))) return [];
+    const end = Math.min(...bars.map((bar) => bar.getBoundingClientRect().top));
+    return focused.getBoundingClientRect().bottom > end ? [focused.outerHTML] : [];
+}"""
+
+
+def test_what_has_the_focus_on_a_phone_is_below_no_bar(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    page.set_viewport_size(PHONE)
+    for address in ("/model/", "/slides/new/"):
+        page.goto(address)
+        for files in page.locator("input[type=file]").all():
+            files.set_input_files(drawn(tmp_path, *range(90, 102)))
+        page.locator("#content").focus()
+        covered = []
+        for _tab in range(30):
+            page.keyboard.press("Tab")
+            covered += page.evaluate(COVERED)
+        assert covered == [], address
+
+
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
 def test_long_names_make_nothing_scroll_sideways(open_page, ada, tmp_path, viewport):
     page = open_page(storage_state=ada)
