@@ -197,6 +197,9 @@ def test_a_note_before_an_answer_is_kept_and_goes_with_it(open_slide):
     assert page.evaluate("localStorage.length") == 0
 
 
+SAID_BELOW = "form => getComputedStyle(form, '::after').content"
+
+
 def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slide):
     page = open_slide()
     posted = []
@@ -209,7 +212,9 @@ def test_opinions_without_a_connection_are_kept_in_order_and_sent_once(open_slid
     unsent = page.locator("[data-unsent][role=status]")
     expect(unsent).to_contain_text("The connection is lost. 2 opinions are kept on this computer")
     expect(said(page)).to_have_attribute("value", "uninfected")
-    assert page.locator("#cells form[data-unsent]").count() == 2
+    forms = page.locator("#cells form[data-unsent]")
+    assert forms.count() == 2
+    assert forms.first.evaluate(SAID_BELOW) == '"Not saved yet"'
     posted.clear()
     page.context.set_offline(False)
     expect(unsent).to_be_hidden()

@@ -153,6 +153,16 @@ def templates() -> Iterator[str]:
     yield from (path.read_text() for path in (site.BASE_DIR / "templates").rglob("*.*"))
 
 
+WORDS = re.compile(r'content:\s*"[^"]*[A-Za-z]{2}')
+
+
+def test_styles_hold_no_words():
+    """They are the same in every language: what they say comes from the page."""
+    styles = sorted((site.BASE_DIR / "diagnosis/static/diagnosis").glob("*.css"))
+    assert styles
+    assert [path.name for path in styles if WORDS.search(path.read_text())] == []
+
+
 # The catalogues
 
 
