@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser import send_to_new_slide
 from tests.servers import Site
@@ -111,8 +111,12 @@ def test_a_note_that_is_written_while_the_answer_arrives_is_kept(open_slide):
     expect(page.locator(".cell .remark")).to_have_text("a platelet?")
 
 
-def slowly(page: Page, addresses: re.Pattern[str], milliseconds: int = 600) -> None:
-    page.route(addresses, lambda route: (page.wait_for_timeout(milliseconds), route.fallback()))
+def answer_slowly(page: Page) -> None:
+    def wait(route: Route) -> None:
+        page.wait_for_timeout(600)
+        route.fallback()
+
+    page.route(REVIEWS, wait)
 
 
 def write_while_it_is_answered(page: Page, text: str) -> None:
@@ -129,7 +133,7 @@ def test_what_is_written_beside_a_large_image_while_it_is_answered_says_nothing_
     page = open_slide()
     page.keyboard.press("n")
     page.keyboard.press("o")
-    slowly(page, REVIEWS)
+    answer_slowly(page)
     page.keyboard.press("1")
     write_while_it_is_answered(page, "ring 2 of 3")
     page.keyboard.press("Tab")
@@ -142,7 +146,7 @@ def test_what_is_written_beside_a_large_image_while_it_is_answered_says_nothing_
 def test_what_is_written_in_one_card_while_another_is_answered_says_nothing(open_slide):
     page = open_slide()
     page.keyboard.press("j")
-    slowly(page, REVIEWS)
+    answer_slowly(page)
     page.keyboard.press("1")
     page.keyboard.press("j")
     write_while_it_is_answered(page, "see field 2 again")
@@ -156,7 +160,7 @@ def test_what_is_written_in_one_card_while_another_is_answered_says_nothing(open
 def test_counts_are_new_while_a_note_is_written(open_slide):
     page = open_slide()
     page.keyboard.press("j")
-    slowly(page, REVIEWS)
+    answer_slowly(page)
     page.keyboard.press("3")
     write_while_it_is_answered(page, "a platelet?")
     expect(page.locator("#chips")).to_contain_text("Uncertain 1")
