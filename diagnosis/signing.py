@@ -55,6 +55,10 @@ class CannotSign(ValueError):
     """The text is a sentence for people."""
 
 
+class NotSeen(CannotSign):
+    """It is another slide or report by now than the person looked at."""
+
+
 @dataclass(frozen=True)
 class Change:
     """Between a report and what its slide says now."""
@@ -178,7 +182,7 @@ def _write(slide: Slide, by: User, comment: str, reason: str, seen: str) -> Repo
     former = check(slide, bool(reason))
     content = summary.of_slide(slide)
     if seen and seen != fingerprint(former, content):
-        raise CannotSign(_(NOT_SEEN))
+        raise NotSeen(_(NOT_SEEN))
     report = slide.reports.create(
         number=former.number + 1 if former else 1,
         content=content,

@@ -169,8 +169,13 @@ def test_what_changed_since_the_page_was_opened_is_not_signed(ada, slide):
     page = ada.get(url("slide_sign", slide)).text
     seen = re.search('name="seen" value="([^"]+)"', page)[1]
     read(slide, "parasitized")
-    assert signing.NOT_SEEN in sign(ada, slide, seen=seen).text
+    page = sign(ada, slide, seen=seen, comment="two rings").text
+    assert signing.NOT_SEEN in page
+    assert "two rings</textarea>" in page
     assert not Report.objects.exists()
+    [seen] = re.findall('name="seen" value="([^"]+)"', page)
+    sign(ada, slide, seen=seen, comment="two rings")
+    assert slide.reports.get().comment == "two rings"
 
 
 def test_a_double_click_amends_once(ada, slide):

@@ -46,7 +46,9 @@ def _answer(
             return redirect("slide_report", slide.pk, report.number)
     except signing.CannotSign as error:
         messages.error(request, str(error))
-        return redirect("slide", slide.pk)
+        # A second click on an amendment finds it signed; else what was written is still wanted.
+        if kind is AmendForm or not isinstance(error, signing.NotSeen):
+            return redirect("slide", slide.pk)
     audit.saw([slide])
     context = _to_sign(slide, former) | {"form": form, "place": "history"}
     return render(request, "diagnosis/sign.html", context, status=400 if posted else 200)
