@@ -1,4 +1,5 @@
 import pytest
+from django.conf import settings
 
 from tests import servers
 from tests.conftest import missing, running
@@ -18,3 +19,7 @@ def test_a_missing_server_is_a_failure_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="it is not installed"):
         missing("it is not installed")
+
+
+def test_each_process_of_a_run_has_the_settings_of_tests():
+    assert settings.PASSWORD_HASHERS == ["django.contrib.auth.hashers.MD5PasswordHasher"]
