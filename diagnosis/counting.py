@@ -58,6 +58,8 @@ class Found:
     confirmed: int = 0
     refuted: int = 0
     """As in ml.parasitaemia.Counts."""
+    doubtful: int = 0
+    """Of the uncertain ones: people have looked, and cannot tell or differ."""
     version: int = 0
     """The newest model version that read them."""
     has_band: bool = False
@@ -75,11 +77,15 @@ class Found:
         return Counts(
             cells=self.counted,
             positives=self.positives,
-            uncertain=self.uncertain,
+            uncertain=self.uncertain - self.doubtful,
             confirmed=self.confirmed,
             refuted=self.refuted,
             found=self.parasitized - self.positives - self.confirmed,
         )
+
+    @property
+    def to_look_at(self) -> int:
+        return self.positives + self.uncertain - self.doubtful
 
     @property
     def decision(self) -> str:
@@ -93,6 +99,7 @@ class Found:
             return
         said_by_machine = decision == Decision.PARASITIZED
         self.reviewed += number if reviewed else 0
+        self.doubtful += number if reviewed == Decision.UNCERTAIN else 0
         if not reviewed:
             self.positives += number if said_by_machine else 0
         elif said_by_machine:

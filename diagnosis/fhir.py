@@ -246,7 +246,7 @@ class _Slide:
         basis = {
             "id": "basis",
             "code": {"text": measured if parasitaemia["is_measured"] else assumed},
-            "valueQuantity": _quantity(parasitaemia["basis"], "/uL"),
+            "valueQuantity": _as_given(parasitaemia["basis"], "/uL"),
         }
         return self._observation(
             "density",
@@ -352,10 +352,10 @@ def _interval(estimate: dict[str, float], unit: str) -> Resource:
 
 
 def _quantity(value: float, unit: str) -> Resource:
+    """Of what is estimated."""
     rounded = float(f"{value:.{DIGITS}g}")
-    return {
-        "value": int(rounded) if rounded.is_integer() else rounded,
-        "unit": unit,
-        "system": UCUM,
-        "code": unit,
-    }
+    return _as_given(int(rounded) if rounded.is_integer() else rounded, unit)
+
+
+def _as_given(value: float, unit: str) -> Resource:
+    return {"value": value, "unit": unit, "system": UCUM, "code": unit}

@@ -49,7 +49,7 @@ class Result:
     def verdict(self) -> str:
         if self.parasitaemia:
             said = self.parasitaemia.verdict
-            return UNCERTAIN if said == NEGATIVE and self.found.aside else said
+            return UNCERTAIN if said == NEGATIVE and self._is_doubted else said
         return POSITIVE if self.is_confirmed else UNCERTAIN
 
     @property
@@ -58,8 +58,14 @@ class Result:
         return self.found.counted > 0 and self.found.counts.seen > 0
 
     @property
+    def _is_doubted(self) -> bool:
+        """A person called a cell parasitized that does not count, or is in doubt of one that does:
+        no share of healthy slides explains that."""
+        return self.found.aside > 0 or self.found.doubtful > 0
+
+    @property
     def to_look_at(self) -> int:
-        return self.found.positives + self.found.uncertain
+        return self.found.to_look_at
 
     @property
     def headline(self) -> str:
@@ -86,6 +92,13 @@ class Result:
                 self.to_look_at,
             )
             return words % {"cells": number(self.to_look_at)}
+        if self.found.doubtful:
+            words = ngettext(
+                "Uncertain: people cannot tell what %(cells)s cell is, or differ",
+                "Uncertain: people cannot tell what %(cells)s cells are, or differ",
+                self.found.doubtful,
+            )
+            return words % {"cells": number(self.found.doubtful)}
         if needed := cells_needed(self.found.counted):
             words = ngettext(
                 "Uncertain: %(cells)s more red cell needed",
@@ -172,6 +185,13 @@ class Result:
                 self.to_look_at,
             )
             lines.append(sentence % {"cells": number(self.to_look_at)})
+        if self.found.doubtful:
+            sentence = ngettext(
+                "%(cells)s cell on which people differ, or which they cannot tell.",
+                "%(cells)s cells on which people differ, or which they cannot tell.",
+                self.found.doubtful,
+            )
+            lines.append(sentence % {"cells": number(self.found.doubtful)})
         if left_out := ", ".join(self._left_out):
             lines.append(_("Not counted: %(cells)s.") % {"cells": left_out})
         return lines

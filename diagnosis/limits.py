@@ -20,11 +20,12 @@ GB = 1_000_000_000
 
 
 class TooMuch(Exception):
-    """The text is a sentence for people, `status` the answer's."""
+    """The text is a sentence for people, `status` the answer's; `wait`: seconds until it is not."""
 
-    def __init__(self, sentence: str, status: int) -> None:
+    def __init__(self, sentence: str, status: int, wait: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
+        self.wait = wait
 
 
 def check(user: User, laboratory_id: UUID, sizes: list[int]) -> None:
@@ -53,6 +54,7 @@ def _check_rate(number: int, seconds_left: int) -> None:
         raise TooMuch(
             _too_many(seconds_left // 60 + 1),
             429,
+            seconds_left,
         )
 
 

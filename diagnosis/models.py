@@ -141,7 +141,8 @@ class Invitation(models.Model):
 
     @property
     def is_open(self) -> bool:
-        return self.accepted_by_id is None and self.expires_at > timezone.now()
+        is_left = self.accepted_by_id is None and self.expires_at > timezone.now()
+        return is_left and self.invited_by.is_active
 
 
 class Stain(models.TextChoices):

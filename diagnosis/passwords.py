@@ -10,14 +10,16 @@ from .models import Membership, Role, Slide
 
 
 class ResetTokenGenerator(PasswordResetTokenGenerator):
-    """A link dies with its use, with the next sign-in, with time, and when rights change.
+    """A link dies with its use, with the next sign-in, with time, and when rights change: those of
+    its account, or of those who may make one.
 
-    Otherwise an administrator could keep a link until its account has grown more powerful.
+    Otherwise an administrator could keep a link until its account has grown more powerful, or use
+    it after being removed.
     """
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
         rights = (user.is_active, user.is_staff, user.is_superuser, *_reach(user))
-        return f"{super()._make_hash_value(user, timestamp)}{rights}"
+        return f"{super()._make_hash_value(user, timestamp)}{rights}{_administrators(user)}"
 
 
 def may_reset(administrator: User, user: User) -> bool:
@@ -41,6 +43,15 @@ def reset_path(user: User) -> str:
 
 def link_hours() -> int:
     return settings.PASSWORD_RESET_TIMEOUT // 3600
+
+
+def _administrators(user: User) -> list[tuple[object, int]]:
+    """Of the laboratories that `user` is in."""
+    laboratories = user.memberships.values("laboratory")
+    found = Membership.objects.filter(
+        laboratory__in=laboratories, role=Role.ADMINISTRATOR, user__is_active=True
+    )
+    return list(found.order_by("laboratory_id", "user_id").values_list("laboratory_id", "user_id"))
 
 
 def _reach(user: User) -> list[tuple[object, str]]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -83,15 +84,20 @@ def _change(laboratory: Laboratory, field: str, value: object) -> None:
     audit.note(Action.CHANGED, laboratory, **{field: (before, value)})
 
 
+def open_invitations() -> QuerySet[Invitation]:
+    """As Invitation.is_open: the links of a closed account are closed with it."""
+    return Invitation.objects.filter(
+        accepted_by=None, expires_at__gt=timezone.now(), invited_by__is_active=True
+    )
+
+
 def accept(invitation: Invitation, user: User) -> Membership:
     """Make `user` a member, once; whoever belongs already leaves the invitation unused."""
     with _held(invitation.laboratory):
         membership = invitation.laboratory.memberships.filter(user=user).first()
         if membership:
             return membership
-        taken = Invitation.objects.filter(
-            pk=invitation.pk, accepted_by=None, expires_at__gt=timezone.now()
-        ).update(accepted_by=user)
+        taken = open_invitations().filter(pk=invitation.pk).update(accepted_by=user)
         if not taken:
             raise RosterError(_(INVITATION_IS_OVER))
         if invitation.role == Role.ADMINISTRATOR:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_noop, ngettext
 
 from . import audit, summary, verdict
 from .current import lock
-from .models import PENDING_STATES, Action, Report, ReportLanguage, Slide
+from .models import PENDING_STATES, Action, Conclusion, Report, ReportLanguage, Slide
 
 SIGNED_ALREADY = gettext_noop(
     "This slide is signed already. To change its report, amend it with a reason."
@@ -145,7 +145,8 @@ def hindrance(slide: Slide) -> str:
         return _(BEING_READ_TWICE)
     if slide.is_read_twice and slide.disputed:
         return _to_settle(slide.disputed)
-    return "" if verdict.is_readable(slide) else _(NOTHING_READ)
+    has_result = verdict.is_readable(slide) or slide.concluded == Conclusion.POSITIVE
+    return "" if has_result else _(NOTHING_READ)
 
 
 def _to_settle(number: int) -> str:

@@ -13,7 +13,7 @@ from django.db.models import Case, IntegerChoices, Q, QuerySet, Value, When
 from django.utils.translation import gettext_lazy
 
 from . import access
-from .models import Finding, Place, Slide, SlideReading
+from .models import Conclusion, Finding, Place, Slide, SlideReading
 
 
 class Reason(IntegerChoices):
@@ -48,7 +48,7 @@ _SUSPECT = (
     | Q(uncertain__gt=0)
     | Q(finding=Finding.UNCERTAIN)
 )
-_READABLE = _SUSPECT | Q(uninfected__gt=0)
+_READABLE = _SUSPECT | Q(uninfected__gt=0) | Q(concluded=Conclusion.POSITIVE)
 _SIGNED = Q(signed_at__isnull=False)
 _BEING_READ_TWICE = Q(is_read_twice=True, readings_closed_at=None)
 _OPEN = Q(has_open=True)

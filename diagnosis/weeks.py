@@ -25,10 +25,12 @@ from .words import number, percent
 WEEKS = 26
 LEAST_SHOWN = 8
 READABLE = Q(parasitized__gt=0) | Q(uninfected__gt=0) | Q(uncertain__gt=0)
+CRITICAL = Q(is_critical=True)
+"""Also what a person concluded of a slide of which nothing was read."""
 SUMS = {  # in the order of a Week's fields
     "slides": Count("pk"),
-    "with_result": Count("pk", filter=READABLE),
-    "suspected": Count("pk", filter=Q(is_critical=True)),
+    "with_result": Count("pk", filter=READABLE | CRITICAL),
+    "suspected": Count("pk", filter=CRITICAL),
     "answered": Sum("answered"),
     "uncertain": Sum("called_uncertain"),
     "rejected": Sum("called_rejected"),

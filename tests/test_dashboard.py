@@ -176,6 +176,13 @@ class TestWeeks:
         assert (week.slides, week.with_result, week.suspected) == (3, 2, 1)
         assert (week.answered, week.uncertain, week.rejected) == (5, 1, 1)
 
+    def test_a_slide_that_a_person_calls_positive_has_a_result(self, laboratory):
+        slide = new_slide(laboratory)
+        read(slide, "rejected")
+        readings.conclude(slide, laboratory.members.get(), "positive")
+        week = self.of(laboratory)[-1]
+        assert (week.with_result, week.suspected) == (1, 1)
+
     def test_weeks_begin_on_monday_at_the_midnight_of_the_laboratory(self, laboratory, settings):
         settings.TIME_ZONE = "Africa/Nairobi"
         with timezone.override("Africa/Nairobi"):

@@ -126,7 +126,7 @@ def test_a_positive_slide_has_presence_parasitaemia_and_counts(slide):
 
 @pytest.mark.parametrize(
     ("measured", "basis", "words"),
-    [(None, 5_000_000, "assumed, not measured"), (4_100_000, 4_100_000, "measured")],
+    [(None, 5_000_000, "assumed, not measured"), (4_567_890, 4_567_890, "measured")],
 )
 def test_parasites_per_microlitre_stand_with_their_basis(slide, measured, basis, words):
     slide.red_cells_per_microlitre = measured

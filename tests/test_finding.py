@@ -4,7 +4,7 @@ import pytest
 
 from diagnosis import cells, finding, verdict
 from diagnosis.models import Band, Finding
-from tests.people import laboratory_of
+from tests.people import join, laboratory_of
 from tests.readings import active_model, measured_model, new_slide, read, read_field
 
 
@@ -71,6 +71,33 @@ def test_a_confirmed_parasite_is_positive(slide, laboratory):
     result = result_of(slide)
     assert result.verdict == Finding.POSITIVE
     assert result.headline.startswith("Positive: parasitaemia 0.1")
+
+
+@pytest.mark.parametrize("doubt", ["uninfected", "cannot-tell"])
+def test_a_cell_of_which_people_are_in_doubt_makes_no_slide_negative(slide, laboratory, doubt):
+    reading = read_field(slide, "parasitized", *["uninfected"] * 600)
+    ada, ben = laboratory.members.get(), join(laboratory, "ben").user
+    suspect = reading.cells.get(decision="parasitized")
+    cells.say(reading.image, ada, suspect.pk, "parasitized")
+    assert result_of(slide).verdict == Finding.POSITIVE
+    cells.say(reading.image, ben, suspect.pk, doubt)
+    result = result_of(slide)
+    assert result.verdict == Finding.UNCERTAIN
+    assert result.headline == "Uncertain: people cannot tell what 1 cell is, or differ"
+    assert "1 cell on which people differ, or which they cannot tell." in result.lines
+    assert result.to_look_at == 0
+    cells.say(reading.image, ada, suspect.pk, "uninfected")
+    cells.say(reading.image, ben, suspect.pk, "uninfected")
+    assert result_of(slide).verdict == Finding.NEGATIVE
+
+
+def test_one_who_cannot_tell_of_a_suspected_cell_makes_no_slide_negative(slide, laboratory):
+    reading = read_field(slide, "parasitized", "uncertain", *["uninfected"] * 600)
+    suspect = reading.cells.get(decision="parasitized")
+    cells.say(reading.image, laboratory.members.get(), suspect.pk, "cannot-tell")
+    result = result_of(slide)
+    assert result.verdict == Finding.UNCERTAIN
+    assert result.headline == "Uncertain: 1 cell to look at"
 
 
 def test_a_measured_red_cell_count_is_the_basis(slide):

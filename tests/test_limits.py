@@ -49,6 +49,9 @@ def test_files_of_an_hour_are_counted_for_each_account(ada, slide, settings):
     refused = send(ada, slide, 3, 4, **JSON)
     assert refused.status_code == 429
     assert "More than 3 files in an hour" in refused.json()["error"]
+    with pytest.raises(limits.TooMuch) as error:
+        limits.check(ada, slide.laboratory_id, [1, 1])
+    assert 0 < error.value.wait <= limits.HOUR
     assert slide.images.count() == 2
     assert send(ada, slide, 3, **JSON).status_code == 200
     assert send(ada, slide, 4, **JSON).status_code == 429

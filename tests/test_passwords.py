@@ -89,6 +89,17 @@ def test_a_link_dies_when_the_account_becomes_administrator(ben):
     assert token_dies(ben, lambda: ben.memberships.update(role=Role.ADMINISTRATOR))
 
 
+@pytest.mark.parametrize("change", ["removed", "demoted", "closed"])
+def test_a_link_dies_when_who_may_make_one_may_no_longer(ben, laboratory, change):
+    carl = join(laboratory, "carl", Role.ADMINISTRATOR)
+    changes = {
+        "removed": lambda: roster.remove(carl),
+        "demoted": lambda: roster.change_role(carl, Role.CLINICIAN),
+        "closed": lambda: User.objects.filter(pk=carl.user_id).update(is_active=False),
+    }
+    assert token_dies(ben, changes[change])
+
+
 def test_a_link_dies_when_the_account_becomes_staff(ben):
     assert token_dies(ben, lambda: User.objects.filter(pk=ben.pk).update(is_staff=True))
 

@@ -53,6 +53,17 @@ def test_an_invitation_makes_one_member_once(ada):
     assert roles(ada.laboratory) == {"ada": Role.ADMINISTRATOR, "carl": Role.TECHNICIAN}
 
 
+def test_the_invitations_of_a_closed_account_are_closed_with_it(ada):
+    invitation = invitation_by(ada, role=Role.ADMINISTRATOR)
+    assert invitation.is_open
+    User.objects.filter(pk=ada.user_id).update(is_active=False)
+    invitation = Invitation.objects.get(pk=invitation.pk)
+    assert not invitation.is_open
+    assert not roster.open_invitations().exists()
+    with pytest.raises(roster.RosterError, match="has been used, taken back"):
+        roster.accept(invitation, person("mallory"))
+
+
 def test_an_old_invitation_makes_nobody_a_member(ada):
     invitation = invitation_by(ada, expires_at=timezone.now() - timedelta(seconds=1))
     with pytest.raises(roster.RosterError):

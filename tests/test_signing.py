@@ -18,6 +18,7 @@ from diagnosis import (
     words,
 )
 from diagnosis.models import Event, Report, Slide
+from diagnosis.waiting import slides as waiting_for
 from tests.databases import at_once, slow_down
 from tests.people import join, laboratory_of
 from tests.readings import (
@@ -175,6 +176,18 @@ def test_a_note_on_a_cell_is_a_change_but_not_where_reports_knew_none(slide, ada
     assert signing.change(report, slide).parts == ["notes on cells"]
     del report.content["cell_notes"]
     assert not signing.has_changed(report, slide)
+
+
+def test_what_a_person_calls_positive_is_signed_though_nothing_could_be_read(laboratory, ada):
+    slide = new_slide(laboratory)
+    read(slide, "rejected")
+    assert refused(signing.sign, slide, ada) == signing.NOTHING_READ
+    readings.conclude(slide, ada, "positive", "Seen in the microscope.")
+    slide.refresh_from_db()
+    assert list(waiting_for(ada)) == [slide]
+    content = signing.sign(slide, ada).content
+    assert "ositive" in content["headline"]
+    assert list(waiting_for(ada)) == []
 
 
 def test_another_language_of_reports_changes_no_slide(slide, ada, laboratory):

@@ -54,6 +54,7 @@ class Full(APIException):
     def __init__(self, error: limits.TooMuch) -> None:
         super().__init__(str(error))
         self.status_code = error.status
+        self.wait = error.wait
 
 
 class Asked(Request):

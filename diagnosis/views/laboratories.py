@@ -1,7 +1,6 @@
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -47,7 +46,7 @@ def _page(request: SignedInRequest, laboratory: Laboratory) -> dict[str, object]
     context: dict[str, object] = {"laboratory": laboratory, "own": own, "members": members}
     if own.role != Role.ADMINISTRATOR:
         return context
-    invitations = laboratory.invitations.filter(accepted_by=None, expires_at__gt=timezone.now())
+    invitations = roster.open_invitations().filter(laboratory=laboratory)
     return context | {
         "administers": True,
         "roles": Role.choices,
