@@ -164,6 +164,7 @@ def test_counts_are_new_while_a_note_is_written(open_slide):
     page.keyboard.press("3")
     write_while_it_is_answered(page, "a platelet?")
     expect(page.locator("#chips")).to_contain_text("Uncertain 1")
+    page.unroute(REVIEWS)
     # What is pressed to leave the note is pressed, though the card is drawn anew.
     page.locator("#cells .cell").first.get_by_role("button", name="Uninfected").click()
     expect(said(page)).to_have_attribute("value", "uninfected")
@@ -388,7 +389,7 @@ def test_a_refused_conclusion_is_said_and_its_comment_stays(open_slide):
     said, refuse = page.locator("[data-say]"), {"error": "Images are still being read."}
     page.route(READING, lambda route: route.fulfill(status=409, json=refuse))
     page.get_by_label("Comment").fill("two rings in field 3")
-    page.get_by_role("radio", name="Positive").check()
+    page.get_by_role("radio", name="Positive").click()
     expect(said).to_have_text("Not kept: Images are still being read.")
     page.wait_for_timeout(500)
     expect(said).to_have_text("Not kept: Images are still being read.")
