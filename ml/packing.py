@@ -164,7 +164,7 @@ def _rejecting(folder: Path, predictor: Predictor, config: TrainingConfig, data:
         images = data.training.where([(e.origin, e.label) == (origin, label) for e in examples])
         chosen = _sample(images.images, REAL_CELLS, config.seed)
         groups.append(chosen[len(chosen) // 5 :] if origin else chosen)
-        held_out += [chosen[: len(chosen) // 5]] if origin else []
+        held_out += [chosen[: len(chosen) // 5]] if origin and len(chosen) >= 5 else []
     cells = np.concatenate(groups)
     changed = _changed(cells, config)
     held_out += [_changed(images, config) for images in held_out]

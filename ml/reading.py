@@ -82,12 +82,20 @@ def _below(folder: str, on_skipped: Callable[[str], None], above: frozenset[str]
     for entry in entries:
         if is_ignored(Path(entry.name)) or _is_special(entry):
             on_skipped(entry.path)
-        elif not entry.is_dir():
+        elif not _is_folder(entry):
             yield entry.path
         elif os.path.realpath(entry.path) in above | {here}:
             on_skipped(entry.path)
         else:
             yield from _below(entry.path, on_skipped, above | {here})
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Of a link to itself nobody can say it: it is a bad file, as a broken one is."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:

@@ -86,9 +86,10 @@ def test_pipes_and_circles_do_not_hold_the_walk_up(tmp_path):
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "again").symlink_to(tmp_path / "a")
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "round.png").symlink_to("round.png")
     found, skipped = walked(tmp_path)
     names = [os.path.relpath(path, tmp_path) for path in found]
-    assert names == ["a/1.png", "again/1.png", "lost.png"]
+    assert names == ["a/1.png", "again/1.png", "lost.png", "round.png"]
     assert len(skipped) == 3
 
 
