@@ -84,10 +84,6 @@ class Found:
         )
 
     @property
-    def to_look_at(self) -> int:
-        return self.positives + self.uncertain - self.doubtful
-
-    @property
     def decision(self) -> str:
         """Of the most suspicious cell that counts; empty without any."""
         return next((str(name) for name in COUNTED if getattr(self, name)), "")

@@ -65,7 +65,7 @@ class Result:
 
     @property
     def to_look_at(self) -> int:
-        return self.found.to_look_at
+        return self.found.counts.to_look_at
 
     @property
     def headline(self) -> str:

@@ -177,7 +177,7 @@ def _estimate(estimate: Estimate) -> dict[str, float]:
 def _counts(found: Found) -> dict[str, int]:
     """Red cells of the fields; those that count are `cells` in all."""
     names = {name: getattr(found, name) for name in COUNTS}
-    return {"cells": found.counted, **names, "to_look_at": found.to_look_at}
+    return {"cells": found.counted, **names, "to_look_at": found.counts.to_look_at}
 
 
 def _crops(readings: Iterable[Prediction]) -> dict[str, int] | None:

@@ -4,7 +4,6 @@ import io
 from functools import lru_cache
 from threading import Lock
 from typing import IO
-from uuid import UUID
 
 from django.core.files import File
 from PIL import Image
@@ -43,13 +42,13 @@ def view(image: SmearImage) -> bytes:
     making; whoever asks for the same one meanwhile gets it, too.
     """
     with _one_at_a_time:
-        return _view(image.pk)
+        return _view(image)
 
 
 @lru_cache(maxsize=8)
-def _view(pk: UUID) -> bytes:
+def _view(image: SmearImage) -> bytes:
     """Both readers of a slide ask for it, and it never changes."""
     whole = io.BytesIO()
-    with SmearImage.objects.get(pk=pk).file.open() as file, Image.open(file) as photo:
+    with image.file.open() as file, Image.open(file) as photo:
         photo.save(whole, "WEBP", quality=QUALITY, method=2)
     return whole.getvalue()

@@ -80,6 +80,11 @@ class Counts:
         return self.positives + self.seen
 
     @property
+    def to_look_at(self) -> int:
+        """Counted by the machine or left to a person, and nobody has looked at them."""
+        return self.positives + self.uncertain
+
+    @property
     def seen(self) -> int:
         """Parasitized cells that a person has seen."""
         return self.confirmed + self.found
@@ -118,7 +123,7 @@ class Parasitaemia:
     """Red cells per µL."""
     verdict: Verdict
     to_look_at: int
-    """Cells that the machine counted or left to a person, and nobody has looked at."""
+    """As in Counts."""
     cells_needed: int
 
 
@@ -136,7 +141,7 @@ def parasitaemia(counts: Counts, background: Background, basis: int = BASIS) -> 
         per_microlitre=share.times(basis),
         basis=basis,
         verdict=verdict(counts, background),
-        to_look_at=counts.positives + counts.uncertain,
+        to_look_at=counts.to_look_at,
         cells_needed=cells_needed(counts.cells),
     )
 

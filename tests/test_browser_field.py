@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from ml.drawing import draw_field
+from tests.browser import send_to_new_slide
 from tests.servers import ROOT, Site
 from tests.test_browser import (  # noqa: F401
     LANGUAGE_IN,
@@ -65,10 +66,7 @@ def field_address(site, chromium, ada, tmp_path_factory):
     draw_field(5, cells=48, parasitized=4).save(picture)
     with chromium.new_context(base_url=site.url, storage_state=ada) as context:
         page = context.new_page()
-        page.goto("/slides/new/")
-        page.locator("[name=code]").fill("WHOLE-FIELD")
-        page.locator("input[type=file]").set_input_files(picture)
-        page.get_by_role("button", name="Upload").click()
+        send_to_new_slide(page, "WHOLE-FIELD", picture)
         link = page.locator("a[href$='/field/']").first
         link.wait_for(timeout=60_000)
         return link.get_attribute("href")
@@ -263,8 +261,8 @@ def test_the_box_of_a_lost_answer_is_not_added_twice(open_field):
     expect(page.locator("[data-group=all] .count")).to_have_text(str(before))
 
 
-def lose_an_answer(page: Page) -> None:
-    """Of the next that is sent, though it arrives."""
+def draw_and_lose_the_answer(page: Page) -> None:
+    """Of the cell that is sent, which arrives; what follows has its answers."""
     lost: list[Route] = []
 
     def lose(route: Route) -> None:
@@ -275,16 +273,15 @@ def lose_an_answer(page: Page) -> None:
         route.abort("connectionreset")
 
     page.route(CELLS, lose)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    expect(page.locator("[data-unsent]")).to_be_visible()
 
 
 def test_the_word_after_a_lost_answer_is_of_the_cell_that_was_added(open_field):
     page = open_field()
     before = count(page, "all")
-
-    lose_an_answer(page)
-    page.keyboard.press("d")
-    page.keyboard.press("1")
-    expect(page.locator("[data-unsent]")).to_be_visible()
+    draw_and_lose_the_answer(page)
     told = press_and_wait(page, "2")
     added = told["cells"][-1]
     assert (added["by"], added["review"]) == ("person", "uninfected")
@@ -296,11 +293,7 @@ def test_the_word_after_a_lost_answer_is_of_the_cell_that_was_added(open_field):
 def test_a_cell_that_is_taken_back_after_a_lost_answer_is_gone(open_field, field_address):
     page = open_field()
     before = count(page, "all")
-
-    lose_an_answer(page)
-    page.keyboard.press("d")
-    page.keyboard.press("1")
-    expect(page.locator("[data-unsent]")).to_be_visible()
+    draw_and_lose_the_answer(page)
     page.keyboard.press("t")
     expect(page.locator("[data-unsent]")).to_be_hidden()
     show(page, field_address)

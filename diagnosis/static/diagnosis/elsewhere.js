@@ -1,6 +1,6 @@
 // On every page: opinions that this browser keeps for another page and the server has not heard.
 
-import { keptOf } from "./outbox.js";
+import { keptOf, store } from "./outbox.js";
 import { gettext, ngettext } from "./words.js";
 
 const bar = document.querySelector("[data-elsewhere]");
@@ -51,11 +51,7 @@ function discard() {
   const items = ofOtherPages();
   if (!mayDiscard(items)) return;
   const keys = new Set(items.map(({ key }) => key));
-  for (const store of stores()) {
-    const kept = keptOf(store).filter(({ key }) => !keys.has(key));
-    if (kept.length) localStorage.setItem(store, JSON.stringify(kept));
-    else localStorage.removeItem(store);
-  }
+  for (const name of stores()) store(name, keptOf(name).filter(({ key }) => !keys.has(key)));
   show();
 }
 

@@ -15,6 +15,7 @@ import { View } from "./field-view.js";
 import { listen } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { gettext, ngettext } from "./words.js";
+import { showSaid } from "./writing.js";
 
 const ASK_AGAIN = 2_000; // ms, while the field is being read
 const LABELS = ["parasitized", "uninfected", "cannot-tell", "no-cell"]; // keys 1 to 4
@@ -160,13 +161,7 @@ function showUnsent() {
   part("unsent").hidden = !outbox.words;
   part("unsent-text").textContent = outbox.words;
   const whole = outbox.items.findLast((item) => item.whole);
-  if (whole) showUnsentWhole(whole);
-}
-
-function showUnsentWhole({ label, comment }) {
-  for (const button of wholeField().querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
-  const note = wholeField().querySelector("[name=comment]");
-  if (note && note !== document.activeElement) note.value = comment;
+  if (whole) showSaid(wholeField(), whole);
 }
 
 // Said once things have settled, not with every key.

@@ -59,13 +59,7 @@ export class Outbox {
     const own = this.items.map(({ sending, stored, ...item }) => item);
     const keys = new Set([...this.over, ...own.map((item) => item.key)]);
     const all = [...keptOf(this.store).filter((item) => !keys.has(item.key)), ...own];
-    try {
-      if (all.length) localStorage.setItem(this.store, JSON.stringify(all));
-      else localStorage.removeItem(this.store);
-      for (const item of this.items) item.stored = true;
-    } catch {
-      // A browser that stores nothing still sends them.
-    }
+    if (store(this.store, all)) for (const item of this.items) item.stored = true;
   }
 
   async send() {
@@ -137,6 +131,7 @@ function whyNot({ status }, text) {
   return status === 404 ? gettext("This is no longer here.") : gettext("The server did not understand it.");
 }
 
+// A sign-in in another tab renews it; the cookie always has the present one.
 export function token(within) {
   return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? within.querySelector("[name=csrfmiddlewaretoken]").value;
 }
@@ -151,6 +146,17 @@ export function parsed(text) {
 
 function newKey() {
   return `new-${Date.now()}-${Math.random().toString(36).slice(2, 8)}`;
+}
+
+// An empty list or object is not kept. A browser that stores nothing still sends and shows it.
+export function store(name, value) {
+  try {
+    if (Object.keys(value).length) localStorage.setItem(name, JSON.stringify(value));
+    else localStorage.removeItem(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 // What is stored under that name.

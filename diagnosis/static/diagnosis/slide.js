@@ -7,7 +7,7 @@ import { listen } from "./keys.js";
 import { ask, Outbox, parsed, token } from "./outbox.js";
 import { refresh } from "./refresh.js";
 import { gettext } from "./words.js";
-import { noteIn, whenLeft } from "./writing.js";
+import { noteIn, press, showSaid, whenLeft } from "./writing.js";
 
 const results = document.getElementById("results");
 const reading = document.querySelector("[data-reading]");
@@ -136,10 +136,9 @@ function show() {
   bar.querySelector("[data-unsent-text]").textContent = outbox.words;
 }
 
-function showUnsent(form, { label, comment }) {
-  for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
+function showUnsent(form, item) {
+  showSaid(form, item);
   form.dataset.unsent = "";
-  if (form.elements.comment !== document.activeElement) form.elements.comment.value = comment;
 }
 
 // What was written before there is an answer, unless it is being written just now.
@@ -152,7 +151,7 @@ function showDraft(form, text) {
 
 function unmark(image) {
   for (const form of copies(image)) {
-    for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === form.dataset.label);
+    press(form, form.dataset.label);
     delete form.dataset.unsent;
   }
 }

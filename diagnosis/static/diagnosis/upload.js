@@ -3,6 +3,7 @@
 // A file is waiting → sending → done | refused (by the server, with its reason) | lost (on the
 // way: it stays here and can be sent again). Without this module the form posts all at once.
 
+import { parsed, token } from "./outbox.js";
 import { refresh } from "./refresh.js";
 import { decimal, gettext, inPercent, ngettext } from "./words.js";
 
@@ -146,20 +147,7 @@ function sendAgain() {
 
 // The files are of whoever opened the page, not of somebody who signed in meanwhile.
 function headers() {
-  return { Accept: "application/json", "X-CSRFToken": token(), "X-Person": form.dataset.who };
-}
-
-// A sign-in in another tab renews the token; the cookie always has the present one.
-function token() {
-  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? form.elements.csrfmiddlewaretoken.value;
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return { Accept: "application/json", "X-CSRFToken": token(form), "X-Person": form.dataset.who };
 }
 
 // Telling

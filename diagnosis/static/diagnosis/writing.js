@@ -1,4 +1,5 @@
-// Whoever writes a note is not disturbed: what would replace it waits until they have left it.
+// The forms of an opinion. Whoever writes a note in one is not disturbed: what would replace it waits
+// until they have left it.
 
 let isPressed = false;
 addEventListener("pointerdown", () => (isPressed = true), true);
@@ -23,4 +24,15 @@ export function whenLeft(note, act) {
 // What is pressed must not be replaced before it is let go, or nothing was pressed.
 function onceReleased(act) {
   setTimeout(() => (isPressed ? onceReleased(act) : act()), 20);
+}
+
+export function press(form, label) {
+  for (const button of form.querySelectorAll("[name=label]")) button.setAttribute("aria-pressed", button.value === label);
+}
+
+// What was said and is not sent yet.
+export function showSaid(form, { label, comment }) {
+  press(form, label);
+  const note = form.querySelector("[name=comment]");
+  if (note && note !== document.activeElement) note.value = comment;
 }
