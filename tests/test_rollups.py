@@ -126,3 +126,24 @@ def test_slides_of_a_former_version_are_filled_as_recounting_would(laboratory, a
     migration = importlib.import_module("diagnosis.migrations.0009_fill_rollups")
     migration.fill(apps, connection.schema_editor())
     assert set(Slide.objects.values_list("pk", *names)) == expected
+
+
+def test_kept_counts_are_filled_again_without_adding_up_and_without_slides_that_went(
+    laboratory, ada, monkeypatch
+):
+    slide, gone = new_slide(laboratory), new_slide(laboratory)
+    reviews.say(read(slide, "parasitized").image, ada, "uninfected")
+    names = ("is_critical", "has_open", "signed_at", *rollups.KEPT)
+    expected = list(Slide.objects.filter(pk=slide.pk).values_list(*names))
+    migration = importlib.import_module("diagnosis.migrations.0009_fill_rollups")
+    count = migration._add_pairs
+
+    def deleting(*given):
+        gone.delete()
+        count(*given)
+
+    monkeypatch.setattr(migration, "_add_pairs", deleting)
+    migration.fill(apps, connection.schema_editor())
+    monkeypatch.undo()
+    migration.fill(apps, connection.schema_editor())
+    assert list(Slide.objects.values_list(*names)) == expected

@@ -13,17 +13,23 @@ PAIRS = {
     ("uninfected", "uninfected"): "both_uninfected",
 }
 SUSPICIOUS = ("parasitized", "uncertain")
-KEPT = ["is_critical", "has_open", "signed_at", "answered", "called_uncertain", "called_rejected", *PAIRS.values()]
+COUNTS = ["answered", "called_uncertain", "called_rejected", *PAIRS.values()]
+KEPT = ["is_critical", "has_open", "signed_at", *COUNTS]
 
 
 def fill(apps, schema_editor):
-    """In parts, each of its own: nobody waits for long while the site goes on."""
+    """In parts, each of its own: nobody waits for long while the site goes on.
+
+    Each value is counted from nothing: a slide may be gone by now, and a second try adds nothing.
+    """
     Slide = apps.get_model("diagnosis", "Slide")
     slides = Slide.objects.order_by().only("pk", "finding").iterator(AT_ONCE)
     while part := list(islice(slides, AT_ONCE)):
         known = {slide.pk: slide for slide in part}
         for slide in part:
-            slide.is_critical = slide.finding == "positive"
+            slide.is_critical, slide.has_open, slide.signed_at = slide.finding == "positive", False, None
+            for name in COUNTS:
+                setattr(slide, name, 0)
         _add_images(apps, known)
         _add_pairs(apps, known)
         _add_open(apps, known)
