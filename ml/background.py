@@ -10,9 +10,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ml.belt import log_chance
+
 LEAST_SLIDES = 10
-"""With fewer, too little is known of how slides differ: in simulation a background from 8 slides
-called 2 % of healthy slides positive, one from 15 about 1 %, one from 30 less."""
+"""With fewer, too little is known of how slides differ. In simulation, with a spread of 0.8,
+backgrounds from 10 or 15 slides of 1,000 cells called 1.0 to 1.1 % of healthy slides positive, from
+30 such 0.6 %; with one of 0.5 all less than 0.7 %."""
+USUAL_SPREAD = 1.5
+"""The scale of what is expected before any slide was seen. In simulation, with a spread of 0.84,
+backgrounds from 19 slides of 67 cells then called 0.6 % of healthy slides positive, with a scale of
+1 they called 1.0 %."""
+SPREADS = [step / 40 for step in range(1, 161)]
 
 
 @dataclass(frozen=True)
@@ -132,26 +140,31 @@ def measure_background(slides: Sequence[SlideCounts]) -> Background:
 
 
 def measure_share(counts: Sequence[int], cells: Sequence[int]) -> Share:
-    """The beta-binomial fitted to counts among the cells of each slide, by moments.
+    """The beta-binomial of counts among the cells of each slide.
 
-    Kleinman 1973 (JASA 68:46-54) with the cells as weights. To the mean the half count of
-    Jeffreys' prior is added, for no false positive among few cells does not mean that there are
-    never any.
+    To the mean the half count of Jeffreys' prior is added, for no false positive among few cells
+    does not mean that there are never any.
     """
     pairs = [(x, n) for x, n in zip(counts, cells, strict=True) if n]
     total = sum(n for _, n in pairs)
     mean = (sum(x for x, _ in pairs) + 0.5) / (total + 1)
-    variance = _correlation(pairs) * mean * (1 - mean)
-    return Share(mean, math.sqrt(variance) / mean, len(pairs), total)
+    return Share(mean, _spread(pairs, mean), len(pairs), total)
 
 
-def _correlation(pairs: Sequence[tuple[int, int]]) -> float:
-    """Of two cells of one slide: the variance between slides / (mean (1 - mean)); at least 0."""
-    total = sum(n for _, n in pairs)
-    mean = sum(x for x, _ in pairs) / total if total else 0.0
-    if mean in (0, 1) or len(pairs) < 2:
-        return 0.0
-    squares = sum(n * (x / n - mean) ** 2 for x, n in pairs) / (mean * (1 - mean))
-    by_chance = sum(1 - n / total for _, n in pairs)
-    if_equal = sum(n * (1 - n / total) for _, n in pairs)
-    return max(0.0, (squares - by_chance) / (if_equal - by_chance)) if if_equal > by_chance else 0.0
+def _spread(pairs: Sequence[tuple[int, int]], mean: float) -> float:
+    """The root mean square of what it may be, by Bayes, under a half-normal prior (Gelman 2006).
+
+    The one value that explains the counts best is often 0 where they are few, and to count on
+    slides that are all alike is to call healthy ones positive.
+    """
+    logs = {}
+    for spread in SPREADS:
+        total = (1 - mean) / (mean * spread**2) - 1
+        if total > 0:
+            alpha, beta = mean * total, (1 - mean) * total
+            known = sum(log_chance(x, n, alpha, beta) for x, n in pairs)
+            logs[spread] = known - (spread / USUAL_SPREAD) ** 2 / 2
+    most = max(logs.values())
+    weights = {spread: math.exp(log - most) for spread, log in logs.items()}
+    squares = sum(weight * spread**2 for spread, weight in weights.items())
+    return math.sqrt(squares / sum(weights.values()))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ml.background import Background, SlideCounts, measure_background
+from ml.calibration import fit_thresholds
 from ml.datasets import DataError, Pixels, has_slides
 from ml.decisions import PARASITIZED, REJECTED, UNCERTAIN, Thresholds, decide
 from ml.evaluation import evaluate
@@ -20,16 +21,6 @@ COLUMNS = ["file", "slide", "truth", "probability"]
 FOLD = "fold"
 NO_BAND = Thresholds(0.5, 0.5)
 """Where cells were judged by several models, each with an uncertain band of its own."""
-
-
-def _slide_counts(found: Counter[str]) -> SlideCounts:
-    return SlideCounts(
-        healthy=found["healthy"],
-        false_positives=found[f"healthy {PARASITIZED}"],
-        uncertain=found[f"healthy {UNCERTAIN}"],
-        infected=found["infected"],
-        detected=found[f"infected {PARASITIZED}"],
-    )
 
 
 @dataclass(frozen=True)
@@ -54,23 +45,34 @@ class Measured:
             self.probability, self.truth, self.slides, thresholds, rejected=self.rejected
         )
 
-    def background(self, thresholds: Thresholds) -> Background | None:
-        """What it says of healthy and infected cells by decision; None where too few slides tell.
+    def slide_counts(self, thresholds: Thresholds | None = None) -> list[SlideCounts]:
+        """What it says of healthy and infected cells by decision; none where slides are unknown.
 
-        Rejected cells count on no slide, so they are left out.
+        Without thresholds each slide is judged by those that the other slides would choose: a band
+        that was fitted to cells has fewer errors outside it on these than on any others. Empty
+        where there are no others.
         """
-        if self.slides is None:
-            return None
-        counts: dict[str, Counter[str]] = {}
-        for row, slide in enumerate(self.slides):
-            if self.rejected is None or not self.rejected[row]:
-                said = decide(float(self.probability[row]), thresholds)
-                kind = "infected" if self.truth[row] else "healthy"
-                counts.setdefault(slide, Counter()).update([kind, f"{kind} {said}"])
-        try:
-            return measure_background([_slide_counts(found) for found in counts.values()])
-        except ValueError:
-            return None
+        slides = np.array(self.slides or ())
+        names = sorted(set(slides))
+        if not thresholds and len(names) < 2:
+            return []
+        return [self._slide_counts(slides == name, thresholds) for name in names]
+
+    def _slide_counts(self, own: np.ndarray, thresholds: Thresholds | None) -> SlideCounts:
+        """Rejected cells count on no slide, so they are left out."""
+        chosen = thresholds or fit_thresholds(self.probability[~own], self.truth[~own])
+        kept = own if self.rejected is None else own & ~self.rejected
+        found: Counter[str] = Counter()
+        for probability, truth in zip(self.probability[kept], self.truth[kept], strict=True):
+            kind = "infected" if truth else "healthy"
+            found.update([kind, f"{kind} {decide(float(probability), chosen)}"])
+        return SlideCounts(
+            healthy=found["healthy"],
+            false_positives=found[f"healthy {PARASITIZED}"],
+            uncertain=found[f"healthy {UNCERTAIN}"],
+            infected=found["infected"],
+            detected=found[f"infected {PARASITIZED}"],
+        )
 
     def by_fold(self) -> dict[str, dict[str, Any]]:
         """The figures of each fold; empty where there are no folds."""
@@ -94,6 +96,14 @@ class Measured:
         files, slides, folds = some(self.files) or (), some(self.slides), some(self.folds)
         rejected = None if self.rejected is None else self.rejected[mask]
         return Measured(files, slides, self.truth[mask], self.probability[mask], folds, rejected)
+
+
+def background_of(slides: Sequence[SlideCounts]) -> Background | None:
+    """None where too few slides tell."""
+    try:
+        return measure_background(slides)
+    except ValueError:
+        return None
 
 
 def measure(predictor: Predictor, pixels: Pixels) -> Measured:

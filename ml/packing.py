@@ -23,7 +23,7 @@ from ml.drawing import draw_cell
 from ml.engines import OnnxRuntime, cores
 from ml.export import Parity, export_int8, parity, require_parity
 from ml.images import prepared
-from ml.measurement import PREDICTIONS, measure, write_predictions
+from ml.measurement import PREDICTIONS, background_of, measure, write_predictions
 from ml.network import ARCHITECTURE, CellNet
 from ml.outliers import drawn, spoilt
 from ml.predictor import Predictor
@@ -212,15 +212,18 @@ def _write_probe(
 def _write_figures(
     folder: Path, predictor: Predictor, data: Data, found: Parity, trained: Trained
 ) -> None:
-    """Plots and predictions are those of the test slides, where there are some."""
+    """Plots and predictions are those of the test slides, where there are some; the background is
+    that of all slides kept out of training."""
     thresholds = predictor.manifest.thresholds
     shown = measure(predictor, data.validation)
     result = validation = shown.figures(thresholds)
-    if background := shown.background(thresholds):
-        artifact.write_json(folder / artifact.BACKGROUND, background.as_dict())
+    slides = shown.slide_counts()
     if data.test is not None:
         shown = measure(predictor, data.test)
         result = shown.figures(thresholds)
+        slides += shown.slide_counts(thresholds)
+    if background := background_of(slides):
+        artifact.write_json(folder / artifact.BACKGROUND, background.as_dict())
     figures = {
         "validation": validation,
         "test": result if data.test is not None else None,

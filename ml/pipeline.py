@@ -43,7 +43,7 @@ class Source:
     folder: Path
     groups: Path | None = None
     test: frozenset[str] = frozenset()
-    """Slides that are only reported on."""
+    """Slides that are only measured on."""
     unused: frozenset[str] = frozenset()
     """Slides that are left out altogether."""
     reviewed: tuple[Example, ...] = ()

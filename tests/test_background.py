@@ -3,9 +3,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
-from ml.background import Background, Share, SlideCounts, measure_background, measure_share
+from ml.background import (
+    USUAL_SPREAD,
+    Background,
+    Share,
+    SlideCounts,
+    measure_background,
+    measure_share,
+)
 from tests.backgrounds import known_share, slide_shares
 
 SHARE = Share(0.005, 0.5, slides=40, cells=40_000)
@@ -23,21 +30,33 @@ def test_the_mean_and_the_spread_of_many_slides_are_recovered(mean, spread):
     assert (share.slides, share.cells) == (4000, cells.sum())
 
 
-def test_slides_of_equal_size_give_the_moments_of_the_beta_binomial():
-    """The fitted distribution's variance of a count is the sample's own (n - 1)."""
-    counts = [0, 2, 5, 3, 9, 14, 1, 0, 4, 6, 2, 8]
-    share = measure_share(counts, [1000] * len(counts))
-    mean = sum(counts) / 12_000
-    total = mean * (1 - mean) / (share.spread * share.mean) ** 2 - 1
-    fitted = stats.betabinom(1000, mean * total, (1 - mean) * total)
-    assert fitted.mean() == pytest.approx(np.mean(counts))
-    assert fitted.var() == pytest.approx(np.var(counts, ddof=1), rel=0.03)
+def test_the_spread_of_few_slides_is_what_it_may_be_on_the_whole():
+    """By integrals, with scipy's beta-binomial: the half-normal prior times the chance of all."""
+    counts, cells = [0, 2, 5, 3, 9, 14, 1, 0, 4, 6, 2, 8], 1000
+    mean = (sum(counts) + 0.5) / (len(counts) * cells + 1)
+
+    def density(spread):
+        total = (1 - mean) / (mean * spread**2) - 1
+        known = stats.betabinom(cells, mean * total, (1 - mean) * total).pmf(counts).prod()
+        return known * stats.norm.pdf(spread, scale=USUAL_SPREAD) * 1e13
+
+    squares, whole = (
+        integrate.quad(lambda spread, power=power: spread**power * density(spread), 0.01, 4)[0]
+        for power in (2, 0)
+    )
+    share = measure_share(counts, [cells] * len(counts))
+    assert share.spread == pytest.approx((squares / whole) ** 0.5, rel=0.01)
 
 
-def test_no_false_positive_among_few_cells_does_not_mean_never():
+def test_no_false_positive_among_few_cells_means_neither_never_nor_nowhere():
     share = measure_share([0] * 10, [100] * 10)
     assert share.mean == pytest.approx(0.5 / 1001)
-    assert share.spread == 0
+    assert share.spread == pytest.approx(USUAL_SPREAD, rel=0.05)
+
+
+def test_slides_that_seem_alike_are_not_taken_to_be_so():
+    few, many = (measure_share([1] * slides, [100] * slides).spread for slides in (10, 400))
+    assert few > 0.3 > 0.15 > many
 
 
 def test_slides_without_healthy_cells_do_not_count():

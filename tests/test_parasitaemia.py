@@ -68,17 +68,21 @@ def test_at_most_one_healthy_slide_in_a_hundred_is_positive(mean, spread, sensit
     assert 0 < often @ positive / SLIDES <= 0.01
 
 
-def test_it_holds_too_for_a_background_measured_on_30_slides():
+@pytest.mark.parametrize(
+    ("slides", "cells", "mean", "spread"),
+    [(30, 1000, 0.005, 0.5), (10, 1000, 0.005, 0.5), (19, 67, 0.007, 0.8), (51, 68, 0.008, 0.75)],
+)
+def test_it_holds_too_for_a_background_measured_on_few_slides(slides, cells, mean, spread):
     """On the average over such measurements, each used on healthy slides it has not seen."""
     random = np.random.default_rng(8)
     positive = []
-    for _ in range(100):
-        shares = slide_shares(0.005, 0.5, 1030, random)
-        counts = random.binomial(1000, shares)
-        measured = measure_share(counts[:30].tolist(), [1000] * 30)
+    for _ in range(200):
+        seen = random.binomial(cells, slide_shares(mean, spread, slides, random))
+        measured = measure_share(seen.tolist(), [cells] * slides)
         background = replace(USUAL, false_positives=measured)
-        least = next(n for n in range(200) if verdict(Counts(1000, n), background) == POSITIVE)
-        positive.append(np.mean(counts[30:] >= least))
+        least = next(n for n in range(1000) if verdict(Counts(1000, n), background) == POSITIVE)
+        unseen = random.binomial(1000, slide_shares(mean, spread, 1000, random))
+        positive.append(np.mean(unseen >= least))
     assert 0 < np.mean(positive) <= 0.01
 
 

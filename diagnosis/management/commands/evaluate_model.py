@@ -83,7 +83,9 @@ class Command(BaseCommand):
             self._write(output, result, measured)
 
     def _keep_background(self, measured: "Measured", thresholds: Thresholds, model: Path) -> None:
-        background = measured.background(thresholds)
+        from ml.measurement import background_of
+
+        background = background_of(measured.slide_counts(thresholds))
         if background is None:
             raise CommandError(
                 f"A background needs the slide of every cell, {LEAST_SLIDES} slides with healthy "

@@ -53,7 +53,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--precision", choices=PRECISIONS, default=default.precision)
         parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
-        parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only reported on.")
+        parser.add_argument("--holdout-slides", type=Path, metavar="FILE", help="Only measured on.")
         parser.add_argument("--folds", type=int, metavar="K", help="Cross-validate instead.")
         parser.add_argument(
             "--only-folds",
