@@ -33,6 +33,8 @@ large as those it learnt from, within these factors."""
 MORE_LOOKS = 3
 FEWEST_ACROSS = 2.5
 """Cells side by side in the shorter side of a field."""
+LEAST_SIDE = 16
+"""Pixels of a cell that is looked for: half of what the network learnt from."""
 SEARCH_SIDE = 640
 MOST_PIXELS = 1600 * 1200
 """Of the network's input: more than 3,000 cells of its size."""
@@ -135,9 +137,14 @@ class Finder:
         return self._cells(look, image.size)
 
     def _best_look(self, pixels: np.ndarray, side: float) -> "Look":
-        """The first guess may be of something within the cells: what is larger is tried as well."""
+        """The first guess may be of something within the cells, so what is larger is tried as well;
+        or of a crowd of them or a shadow: where it shows nothing, what is smaller."""
         most = min(pixels.shape[:2]) / FEWEST_ACROSS
-        best = self._look(pixels, min(side, most))
+        side = min(side, most)
+        best = self._look(pixels, side)
+        while not best.covered and side / 2 >= LEAST_SIDE:
+            side /= 2
+            best = self._look(pixels, side)
         while 2 * side <= most:
             side *= 2
             look = self._look(pixels, side)

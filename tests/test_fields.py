@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ml import fields
 from ml.artifact import ArtifactError
 from ml.detection import Truth, figures, match
 from ml.drawing import draw_field
@@ -41,6 +42,15 @@ def test_any_resolution_is_read(finder, scale):
     found, expected = finder.find(large), finder.find(image)
     assert abs(len(found) - len(expected)) <= 2
     assert side_of(found) == pytest.approx(scale * side_of(expected), rel=0.1)
+
+
+@pytest.mark.parametrize("factor", [0.25, 4])
+def test_a_wrong_guess_of_the_size_costs_no_cell(finder, factor, monkeypatch):
+    image = draw_field(2, cells=60)
+    expected = finder.find(image)
+    guess = factor * side_of(expected)
+    monkeypatch.setattr(fields, "usual_side", lambda _: guess)
+    assert abs(len(finder.find(image)) - len(expected)) <= 2
 
 
 def test_cells_cut_by_the_edge_are_marked(finder):
