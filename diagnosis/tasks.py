@@ -352,7 +352,7 @@ def _note(row: Prediction, result: "CellPrediction", band: Band | None) -> None:
 
 
 def _decision(result: "CellPrediction", band: Band | None) -> str:
-    if band and band.thresholds and result.decision != Decision.REJECTED:
+    if band and band.thresholds and not result.reasons:
         return decide(result.probability, band.thresholds)
     return result.decision
 

@@ -1,17 +1,17 @@
 """Which fields are too blurred, or show something else than red cells, to count anything in."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from ml.artifact import shipped_model
+from ml.artifact import Manifest, shipped_model
 from ml.drawing import draw_field
 from ml.field_reading import BLURRED, NO_THIN_FILM, FieldReader, why_unreadable
 from ml.fields import Finder, usual_side
 from ml.focus import LEAST, focus
-from ml.predictor import Predictor
+from ml.predictor import CellPrediction, Predictor
 
 SIDE = 70
 """Of a drawn cell, about."""
@@ -60,3 +60,31 @@ def test_a_field_of_things_that_are_no_red_cells_is_rejected(reader):
     half = len(cells) // 2
     assert why_unreadable(image, [*others[:half], *cells[half:]]) == ""
     assert why_unreadable(image, [*others[: half + 1], *cells[half + 1 :]]) == NO_THIN_FILM
+
+
+@dataclass(frozen=True)
+class Strange:
+    """Rejects one cell of `every`, and says of all the rejected ones that they are parasitized."""
+
+    manifest: Manifest
+    every: int
+
+    def predict(self, images):
+        rejected = CellPrediction("", 0.99, "rejected", ("Why.",), "m", ())
+        usual = CellPrediction("", 0.1, "uninfected", (), "m", ())
+        return [usual if number % self.every else rejected for number in range(len(images))]
+
+
+def test_a_cell_that_surely_shows_a_parasite_is_not_set_aside(reader):
+    strange = Strange(reader.predictor.manifest, every=3)
+    reading = replace(reader, predictor=strange).read(draw_field(5, cells=40))
+    assert reading.decision is None
+    assert {cell.said.decision for cell in reading.cells} == {"uninfected", "uncertain"}
+    assert reading.cells[0].said.reasons == ("Why.",)
+
+
+def test_in_a_field_that_shows_no_thin_film_it_is(reader):
+    strange = Strange(reader.predictor.manifest, every=1)
+    reading = replace(reader, predictor=strange).read(draw_field(5, cells=40))
+    assert (reading.decision, reading.reasons) == ("rejected", (NO_THIN_FILM,))
+    assert {cell.said.decision for cell in reading.cells} == {"rejected"}
