@@ -41,6 +41,9 @@ class Match:
     invented: int
     boxed: int
     counted: int
+    parasitized: int = 0
+    """Of the boxed ones."""
+    parasitized_found: int = 0
 
 
 def match(found: Sequence[FoundCell], truth: Truth, margin: float = 0.0) -> Match:
@@ -60,16 +63,26 @@ def match(found: Sequence[FoundCell], truth: Truth, margin: float = 0.0) -> Matc
                 pairs.append((index, best))
         elif not found[index].edge and not (shared[index][~truth.red] >= SAME).any():
             invented += 1
-    counted = sum(not cell.edge for cell in found)
-    return Match(tuple(pairs), int((asked & free).sum()), invented, int(asked.sum()), counted)
+    infected = asked & truth.parasitized
+    return Match(
+        tuple(pairs),
+        missed=int((asked & free).sum()),
+        invented=invented,
+        boxed=int(asked.sum()),
+        counted=sum(not cell.edge for cell in found),
+        parasitized=int(infected.sum()),
+        parasitized_found=int((infected & ~free).sum()),
+    )
 
 
 def figures(matches: Sequence[Match]) -> dict[str, float]:
-    """Recall, precision and F1 over all fields; relative errors of the counts."""
+    """Recall, precision and F1 over all fields; relative errors of the counts; of parasitized cells
+    the share found, where there are any."""
     right = sum(len(m.pairs) for m in matches)
     missed, invented = sum(m.missed for m in matches), sum(m.invented for m in matches)
+    infected = sum(m.parasitized for m in matches)
     errors = np.array([(m.counted - m.boxed) / max(1, m.boxed) for m in matches])
-    return {
+    found = {
         "fields": len(matches),
         "cells": right + missed,
         "recall": right / max(1, right + missed),
@@ -79,3 +92,6 @@ def figures(matches: Sequence[Match]) -> dict[str, float]:
         "count_error_95": float(np.percentile(np.abs(errors), 95)),
         "count_bias": float(np.mean(errors)),
     }
+    if infected:
+        found["parasitized_found"] = sum(m.parasitized_found for m in matches) / infected
+    return found

@@ -28,6 +28,9 @@ SIDE = 32.0
 SCALES = (0.7, 1.5)
 LEAST_VISIBLE = 0.35
 """A cell of which less is in the window is neither asked for nor held against the network."""
+PARASITIZED_WINDOWS = 0.5
+"""Of the fields that are drawn, those with a parasitized cell, and of their windows those that show
+one: they are one cell in 70, and gametocytes and schizonts look like no other red cell."""
 SPREAD = 0.09
 """Standard deviation of a centre's peak, as a share of the box's side."""
 KIND_OF = {
@@ -109,8 +112,7 @@ def window(
     """
     scale = SIDE * generator.uniform(*SCALES) / field.side
     size = WINDOW / scale
-    height, width = field.pixels.shape[:2]
-    x, y = (generator.uniform(min(0, s - size), max(0, s - size)) for s in (width, height))
+    x, y = _corner(field, size, generator)
     pixels = _cut(field.pixels, x, y, size)
     boxes = (field.boxes - [x, y, x, y]) * scale
     outside = _outside(field, x, y, scale)
@@ -125,6 +127,18 @@ def window(
         batch, outside = batch.transpose(0, 2, 1), outside.T
         boxes = boxes[:, [1, 0, 3, 2]]
     return np.ascontiguousarray(batch), *targets(boxes, field.kinds, outside)
+
+
+def _corner(field: Field, size: float, generator: np.random.Generator) -> tuple[float, float]:
+    """Of a square within the photograph, as far as that is large enough."""
+    height, width = field.pixels.shape[:2]
+    limits = [(min(0, side - size), max(0, side - size)) for side in (width, height)]
+    x, y = (generator.uniform(*ends) for ends in limits)
+    if field.parasitized.any() and generator.random() < PARASITIZED_WINDOWS:
+        box = generator.choice(field.boxes[field.parasitized])
+        nearest = (box[:2] + box[2:]) / 2 - size * generator.uniform(0.2, 0.8, 2)
+        x, y = (np.clip(at, *ends) for at, ends in zip(nearest, limits, strict=True))
+    return float(x), float(y)
 
 
 def _cut(pixels: np.ndarray, x: float, y: float, size: float) -> np.ndarray:
@@ -233,6 +247,12 @@ def loss_of(
     return focal + box_weight * (away * near).sum() / near.sum().clamp(min=1)
 
 
+def _drawn(fields: Sequence[Field], generator: np.random.Generator) -> Field:
+    infected = [field for field in fields if field.parasitized.any()]
+    among = infected if infected and generator.random() < PARASITIZED_WINDOWS else fields
+    return among[int(generator.integers(len(among)))]
+
+
 def train_finder(
     fields: Sequence[Field],
     config: FinderConfig,
@@ -248,7 +268,7 @@ def train_finder(
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             generator = np.random.default_rng([config.seed, index])
-            return window(fields[int(generator.integers(len(fields)))], generator)
+            return window(_drawn(fields, generator), generator)
 
     keep_memory()
     torch.manual_seed(config.seed)
