@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -51,7 +53,9 @@ def test_a_doctored_export_is_refused():
     reference = np.where(labels == 1, 2.0, -2.0) + np.linspace(-1, 1, 1000)
     doctored = reference.copy()
     doctored[:6] *= -1
-    with pytest.raises(ExportError, match=r"1000 validation cells: labels agree on 99\.40%"):
+    with pytest.raises(
+        ExportError, match=r"1,000 validation cells: 6 labels differ \(at most 5 may\)"
+    ):
         require_parity(parity(doctored, reference, labels))
     with pytest.raises(ExportError, match="No model was written; the training is kept"):
         require_parity(parity(-reference, reference, labels))
@@ -62,20 +66,40 @@ def test_an_export_that_ranks_otherwise_is_refused():
     reference = np.linspace(1, 2, 100)
     exported = reference[::-1]
     found = parity(exported, reference, labels)
-    assert found == Parity(cells=100, label_agreement=1.0, auc_difference=1.0)
+    assert found == Parity(cells=100, label_agreement=1.0, auc_difference=1.0, rarer_class=50)
     with pytest.raises(ExportError, match=r"AUC is off by 1\.0000"):
         require_parity(found)
 
 
 def test_the_limits_are_those_that_are_promised():
-    require_parity(Parity(1000, 0.995, 0.001))
-    for short in (Parity(1000, 0.9949, 0), Parity(1000, 1.0, 0.00101)):
+    require_parity(Parity(2000, 0.995, 0.001, 1000))
+    for short in (Parity(2000, 0.9945, 0, 1000), Parity(2000, 1.0, 0.00101, 1000)):
         with pytest.raises(ExportError):
             require_parity(short)
 
 
+def test_few_cells_are_not_asked_to_prove_what_they_cannot():
+    """Of 150 cells one is 0.67 %, and one that changes its rank moves the AUC by up to 0.013."""
+    labels = np.array([0, 1] * 75)
+    reference = np.where(labels == 1, 2.0, -2.0) + np.linspace(-0.5, 0.5, 150)
+    exported = reference.copy()
+    exported[0] = 1.8  # past a fifth of the other class
+    found = parity(exported, reference, labels)
+    assert (found.flipped, found.flips_allowed) == (1, 3)
+    assert found.auc_difference > 0.002
+    require_parity(found)
+    for doctored in (
+        replace(found, label_agreement=146 / 150),
+        replace(found, auc_difference=0.014),
+    ):
+        with pytest.raises(ExportError, match="150 validation cells"):
+            require_parity(doctored)
+
+
 def test_cells_of_one_class_have_no_auc_to_compare():
-    assert parity(np.array([1.0, -1]), np.array([2.0, 1]), np.array([1, 1])) == Parity(2, 0.5, 0.0)
+    assert parity(np.array([1.0, -1]), np.array([2.0, 1]), np.array([1, 1])) == Parity(
+        2, 0.5, 0.0, 0
+    )
 
 
 def test_it_computes_in_int8(model, trained_model):
