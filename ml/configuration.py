@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ml.augmentation import Augmentation
+from ml.datasets import CLASSES
 from ml.images import CELL_COLOUR, IMAGENET_MEAN, IMAGENET_STD
 
 PEAK_FROM_RANDOM, PEAK_FINE_TUNING = 0.05, 0.01
@@ -14,8 +15,9 @@ LIMITS = {
     "batch_size": (2, 4096),
     "learning_rate": (1e-9, 100),
     "validation_share": (0.01, 0.9),
-    "others": (1, 10**7),
+    "others": (len(CLASSES), 10**7),  # both classes alike
     "mixup": (0, 100),
+    "seed": (0, 2**32 - 1),
 }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 from torch import Generator
 
+from ml.configuration import LIMITS
 from ml.datasets import Example, Pixels
 from ml.sampling import MOST_REPEATS, Deck
 
@@ -34,6 +35,11 @@ def test_each_other_laboratory_gives_its_share_with_both_classes_alike():
     kinds = Counter((data.examples[i].origin, data.examples[i].label) for i in order)
     assert kinds == {("", 0): 5, ("first", 0): 30, ("first", 1): 30, ("second", 0): 30}
     assert max(Counter(order).values()) == 1
+
+
+def test_the_least_share_that_can_be_asked_for_takes_one_cell_of_each_class():
+    least, _ = LIMITS["others"]
+    assert len(dealt(Deck(cells(5, other=(100, 3)), least))) == 5 + 2
 
 
 def test_a_rare_class_comes_again_but_not_without_end():

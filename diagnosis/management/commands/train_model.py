@@ -157,7 +157,7 @@ class Command(BaseCommand):
 
                 reviewed = tuple(reviewed_examples(Path(folder), listener.on_warning))
                 source = dataclasses.replace(source, reviewed=reviewed)
-            if folds := options["folds"]:
+            if (folds := options["folds"]) is not None:
                 only = options["only_folds"]
                 cross_validate(config, source, output, folds, only, resume, listener)
             else:
