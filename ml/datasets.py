@@ -2,8 +2,8 @@
 
 import csv
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -63,21 +63,18 @@ def find_examples(
     """The cells below `Parasitized/` and `Uninfected/`, sorted, with the slide of each.
 
     A file's slide is the start of its name (`C100P61...` is slide C100), or what `groups`, a CSV
-    of file name and slide, says. DataError where one of the `classes` has no images.
+    of file and slide, says. DataError where one of the `classes` has no images.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
-    slides = read_groups(groups) if groups else None
     examples: list[Example] = []
     for name in classes:
         files = _files_below(_class_folder(folder, FOLDERS[name]))
         if not files:
             raise DataError(f"{folder / FOLDERS[name]} holds no images.")
         label = CLASSES.index(name)
-        examples += [Example(path, label, slide_of(path, slides)) for path in files]
-    if groups and not any(example.slide for example in examples):
-        raise DataError(f"The grouping {groups} names none of the images in {folder}.")
-    return examples
+        examples += [Example(path, label, slide_of(path)) for path in files]
+    return grouped(examples, folder, groups) if groups else examples
 
 
 def find_others(folder: Path) -> list[Example]:
@@ -120,21 +117,51 @@ def _counts(path: Path, folder: Path) -> bool:
     return not any(is_ignored(Path(part)) for part in path.relative_to(folder).parts)
 
 
-def slide_of(path: Path, slides: dict[str, str] | None = None) -> str | None:
-    if slides is not None:
-        return slides.get(path.name)
+def slide_of(path: Path) -> str | None:
     match = SLIDE_NAME.match(path.name)
     return match.group(1) if match else None
 
 
-def read_groups(path: Path) -> dict[str, str]:
-    """A CSV whose first two columns are file name and slide; a header line does no harm."""
+def grouped(examples: Sequence[Example], folder: Path, groups: Path) -> list[Example]:
+    """With the slides that `groups` gives; DataError where it does not tell files apart."""
+    listed = read_groups(groups)
+    keys = [_listed_as(example.path, folder, listed) for example in examples]
+    for key, files in Counter(key for key in keys if key).items():
+        slides = sorted(set(listed[key]))
+        if len(slides) > 1 or files > len(listed[key]):
+            said = f"it says {' and '.join(slides)}"
+            why = said if len(slides) > 1 else f"{files:,} files are called so"
+            raise DataError(
+                f"The grouping {groups} does not tell the slide of {key}: {why}. List each file "
+                f"once, by its path below {folder}."
+            )
+    found = [listed[key][0] if key else None for key in keys]
+    if not any(found):
+        raise DataError(
+            f"The grouping {groups} names none of the images in {folder}: list them by name, or "
+            "by their path below that folder."
+        )
+    return [replace(e, slide=slide) for e, slide in zip(examples, found, strict=True)]
+
+
+def _listed_as(path: Path, folder: Path, listed: Mapping[str, Sequence[str]]) -> str | None:
+    """By its path, with or without the folder and that of the class; else by its name."""
+    below = path.relative_to(folder)
+    names = (path, below, Path(*below.parts[1:]), path.name)
+    return next((str(name) for name in names if str(name) in listed), None)
+
+
+def read_groups(path: Path) -> dict[str, list[str]]:
+    """A CSV whose first two columns are file and slide; a header line does no harm."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if len(row) >= 2]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The grouping {path} cannot be read: {error}.") from None
-    return {Path(row[0].strip()).name: row[1].strip() for row in rows}
+    listed = defaultdict(list)
+    for name, slide, *_ in rows:
+        listed[str(Path(name.strip()))].append(slide.strip())
+    return dict(listed)
 
 
 def read_slides(path: Path) -> set[str]:

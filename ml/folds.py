@@ -6,7 +6,8 @@ putting these files into one folder.
 """
 
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ml import plots
 from ml.artifact import MANIFEST, METRICS, ArtifactError, read_manifest, write_json
 from ml.configuration import TrainingConfig
-from ml.datasets import DataError, fingerprint, fold_slides
+from ml.datasets import DataError, Example, fingerprint, fold_slides
 from ml.measurement import PREDICTIONS, read_predictions, together, write_predictions
 from ml.pipeline import Listener, Source, build
 from ml.training import essence
@@ -39,6 +40,7 @@ def cross_validate(
     """
     listener = listener or Listener()
     examples = source.examples()
+    _require_names(examples)
     dealt = fold_slides(examples, folds, config.seed)
     if unknown := set(only) - set(range(1, folds + 1)):
         raise DataError(f"There is no fold {min(unknown)}: they are numbered from 1 to {folds}.")
@@ -47,6 +49,16 @@ def cross_validate(
         recipe = _recipe(config, data, folds, dealt[number - 1])
         _fold(config, source, output, number, recipe, resume, listener)
     return _pool(output, folds)
+
+
+def _require_names(examples: Sequence[Example]) -> None:
+    """What is said of a cell is kept under the name of its file."""
+    for name, count in Counter(example.path.name for example in examples).most_common(1):
+        if count > 1:
+            raise DataError(
+                f"Cross-validation needs a name of its own for each image: {count:,} files are "
+                f"called {name}. Put the name of the folder before that of the file, say."
+            )
 
 
 def _recipe(config: TrainingConfig, data: str, folds: int, slides: set[str]) -> Recipe:

@@ -1,3 +1,4 @@
+import itertools
 import os
 from pathlib import Path
 
@@ -94,6 +95,51 @@ def test_a_csv_gives_the_slides(tmp_path, cells):
     examples = find_examples(cells, groups)
     assert has_slides(examples)
     assert [example.slide for example in examples] == ["right"] * 4 + ["left"] * 4
+
+
+@pytest.fixture
+def alike(tmp_path):
+    """A folder for each slide, whose files have the same names."""
+    for name, slide in itertools.product(("Parasitized", "Uninfected"), "AB"):
+        (tmp_path / "cells" / name / slide).mkdir(parents=True)
+        (tmp_path / "cells" / name / slide / "1.png").touch()
+    return tmp_path / "cells"
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_files_of_one_name_are_told_apart_by_their_path(alike, tmp_path, below):
+    groups, start = tmp_path / "groups.csv", "" if below else f"{alike}/"
+    names = itertools.product(("Parasitized", "Uninfected"), "AB")
+    rows = [f"{start}{name}/{slide}/1.png,{slide}{name[0].lower()}" for name, slide in names]
+    groups.write_text("\n".join([*rows, "1.png,C9"]))
+    found = {e.path.relative_to(alike).as_posix(): e.slide for e in find_examples(alike, groups)}
+    assert found == {
+        "Parasitized/A/1.png": "Ap",
+        "Parasitized/B/1.png": "Bp",
+        "Uninfected/A/1.png": "Au",
+        "Uninfected/B/1.png": "Bu",
+    }
+
+
+def test_the_class_need_not_be_listed(alike, tmp_path):
+    groups = tmp_path / "groups.csv"
+    groups.write_text("A/1.png,A\nB/1.png,B\n" * 2)
+    assert [example.slide for example in find_examples(alike, groups)] == ["A", "B", "A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "sentence"),
+    [
+        ("1.png,C1", r"the slide of 1\.png: 4 files are called so\. List each file once"),
+        ("A/1.png,C1\nB/1.png,C2", r"the slide of A/1\.png: 2 files are called so"),
+        ("A/1.png,C1\nA/1.png,C2", r"the slide of A/1\.png: it says C1 and C2"),
+    ],
+)
+def test_a_grouping_that_does_not_tell_files_apart_is_refused(alike, tmp_path, listed, sentence):
+    groups = tmp_path / "groups.csv"
+    groups.write_text(listed)
+    with pytest.raises(DataError, match=sentence):
+        find_examples(alike, groups)
 
 
 def test_a_grouping_of_other_files_is_refused(tmp_path, cells):

@@ -11,6 +11,7 @@ from ml.artifact import ArtifactError, read_manifest
 from ml.datasets import DataError, fold_slides
 from ml.folds import cross_validate
 from ml.pipeline import Source
+from tests.cells import write_cells
 from tests.training_run import CONFIG
 
 
@@ -113,3 +114,13 @@ def test_folds_of_different_recipes_are_not_pooled(source, finished):
 def test_a_fold_that_does_not_exist_is_refused(source, finished):
     with pytest.raises(DataError, match="no fold 3: they are numbered from 1 to 2"):
         cross_validate(CONFIG, source, finished, 2, only=[1, 3], resume=True)
+
+
+def test_images_of_one_name_are_refused_before_any_training(tmp_path):
+    cells = write_cells(tmp_path / "cells", slides=4, each=2)
+    (cells / "Parasitized" / "more").mkdir()
+    path = next((cells / "Parasitized").glob("C2*"))
+    shutil.copy(path, cells / "Parasitized" / "more")
+    with pytest.raises(DataError, match=f"2 files are called {path.name}"):
+        cross_validate(CONFIG, Source(cells), tmp_path / "out", 2)
+    assert not (tmp_path / "out").exists()

@@ -42,7 +42,7 @@ class Command(BaseCommand):
             "--model", metavar="NAME_OR_DIR", help="A trained model; by default the shipped one."
         )
         parser.add_argument("--slides", type=Path, metavar="FILE", help="Only the slides listed.")
-        parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
+        parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file, slide.")
         parser.add_argument(
             "--set-aside",
             type=Path,

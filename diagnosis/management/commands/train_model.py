@@ -63,7 +63,7 @@ class Command(BaseCommand):
             metavar="N",
             help="Of the K folds, train these now; finished ones in --output are pooled too.",
         )
-        parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file name, slide.")
+        parser.add_argument("--groups", type=Path, metavar="FILE", help="CSV of file, slide.")
         parser.add_argument(
             "--other-labs",
             type=Path,
