@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.annotations import blocks, crops, read_annotations
+from ml.annotations import crops, of_blocks, read_annotations
 from ml.artifact import find_model
 from ml.predictor import Predictor
 
@@ -28,9 +28,7 @@ def main() -> None:
     parser.add_argument("--model", help="a trained model; by default the shipped one")
     options = parser.parse_args()
     predictor = Predictor.load(find_model(options.model))
-    parts = blocks(read_annotations(options.folder), options.blocks)
-    chosen = options.test_blocks or range(1, options.blocks + 1)
-    fields = [field for number in chosen for field in parts[number - 1]]
+    fields = of_blocks(read_annotations(options.folder), options.blocks, options.test_blocks)
     cut = [crop.image for crop in crops(options.folder, fields, (MARGIN, MARGIN), parasitized=True)]
     hits = [_hits(np.array(said.activation)) for said in predictor.predict(cut)]
     sys.stdout.write(

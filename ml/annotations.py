@@ -5,7 +5,7 @@ A folder of annotated fields holds `images/` and `annotations.json`, a list of
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ml.datasets import DataError
-from ml.images import read_image
+from ml.images import UnreadableImage, read_image
 
 ANNOTATIONS = "annotations.json"
 UNINFECTED = "red blood cell"
@@ -44,16 +44,42 @@ def read_annotations(folder: Path) -> list[dict[str, Any]]:
     """The fields in the order of their names; DataError where there are none."""
     path = folder / ANNOTATIONS
     try:
-        fields = json.loads(path.read_text())
-        return sorted(fields, key=lambda field: str(field["image"]))
+        fields = sorted(json.loads(path.read_text()), key=lambda field: str(field["image"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"The annotations {path} cannot be read: {error!r}.") from None
+    if not fields:
+        raise DataError(f"The annotations {path} name no field.")
+    return fields
+
+
+def read_photograph(folder: Path, field: dict[str, Any]) -> Image.Image:
+    """DataError where it is missing or cannot be read."""
+    path = folder / "images" / field["image"]
+    try:
+        return read_image(path, formats=None)
+    except UnreadableImage as error:
+        raise DataError(f"{path}, which {ANNOTATIONS} names: {error}") from None
 
 
 def blocks(fields: Sequence[dict[str, Any]], count: int) -> list[list[dict[str, Any]]]:
     """Fields in a row, which may show neighbouring places of one slide, stay together."""
+    if not 1 <= count <= len(fields):
+        raise DataError(
+            f"{len(fields)} fields cannot be dealt out to {count} blocks: choose --blocks from 1 "
+            f"to {len(fields)}."
+        )
     ends = np.linspace(0, len(fields), count + 1).round().astype(int)
     return [list(fields[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def of_blocks(
+    fields: Sequence[dict[str, Any]], count: int, numbers: Collection[int] | None
+) -> list[dict[str, Any]]:
+    """The fields of these blocks, which are numbered from one; all of them without numbers."""
+    if numbers is None:
+        return list(fields)
+    parts = blocks(fields, count)
+    return [field for number in sorted(set(numbers)) for field in parts[number - 1]]
 
 
 def crops(
@@ -70,7 +96,7 @@ def crops(
     """
     generator = np.random.default_rng(seed)
     for field in fields:
-        image = read_image(folder / "images" / field["image"], formats=None)
+        image = read_photograph(folder, field)
         for number, (box, infected) in enumerate(_red_cells(field["cells"])):
             cut = _widened(box, generator.uniform(*margin))
             if _is_inside(cut, image) and parasitized in (None, infected):
@@ -83,7 +109,7 @@ def other_crops(
     """(crop, field) of what is no red cell: white cells, platelets and empty places."""
     generator = np.random.default_rng(seed)
     for field in fields:
-        image = read_image(folder / "images" / field["image"], formats=None)
+        image = read_photograph(folder, field)
         boxes = [_box(cell) for cell in field["cells"] if cell["type"] in NO_RED_CELL]
         for box in [*boxes, *_empty_places(field["cells"], image, generator)]:
             cut = _widened(box, generator.uniform(0, 0.35))

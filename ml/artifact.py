@@ -128,7 +128,7 @@ def digest(path: Path) -> str:
 def writing(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when all went well, and vanishes otherwise."""
     if path.exists() and any(path.iterdir()):
-        raise ArtifactError(f"{path} is not empty: choose another folder for the model.")
+        raise ArtifactError(f"{path} is not empty: choose another --output.")
     temporary = path.with_name(f".{path.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -148,9 +148,8 @@ def writing(path: Path) -> Iterator[Path]:
 
 def _readable(folder: Path) -> None:
     """The worker may run as another user than the trainer."""
-    folder.chmod(0o755)
-    for file in folder.iterdir():
-        file.chmod(0o644)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

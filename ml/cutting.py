@@ -20,8 +20,6 @@ def write_cells(
     folder: Path, fields: Sequence[dict[str, Any]], output: Path, margin: tuple[float, float]
 ) -> str:
     """Write the cells of some fields as PNG; how many there are of each class, in words."""
-    if output.exists() and any(output.iterdir()):
-        raise DataError(f"{output} is not empty: choose another --output.")
     counts: Counter[str] = Counter()
     rows = []
     for crop in crops(folder, fields, margin):

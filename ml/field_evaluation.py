@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ml.annotations import NO_RED_CELL, PARASITIZED, SAME_CELL, UNINFECTED
+from ml.annotations import NO_RED_CELL, PARASITIZED, SAME_CELL, UNINFECTED, read_photograph
 from ml.datasets import DataError
 from ml.decisions import LABEL_THRESHOLD
 from ml.detection import SAME, Match, Truth, figures, match
 from ml.field_reading import FieldReader, FieldReading
 from ml.fields import FoundCell, overlaps
-from ml.images import read_image
 
 PER_FIELD = (0.1, 0.25, 0.5, 1.0, 2.0)
 """False positives at which the sensitivity is told."""
@@ -120,7 +119,7 @@ def evaluate_fields(
 
 
 def _evaluated(reader: FieldReader, folder: Path, entry: dict[str, Any]) -> FieldResult:
-    image = read_image(folder / "images" / entry["image"], formats=None)
+    image = read_photograph(folder, entry)
     truth, unsure = truth_of(entry["cells"], (image.height, image.width))
     reading = reader.read(image)
     return compare(reading, truth, unsure, reader.finder.manifest.edge * usual_side(truth))

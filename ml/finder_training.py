@@ -12,13 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from ml.annotations import NO_RED_CELL, PARASITIZED, SAME_CELL, UNINFECTED, read_annotations
+from ml.annotations import (
+    NO_RED_CELL,
+    PARASITIZED,
+    SAME_CELL,
+    UNINFECTED,
+    read_annotations,
+    read_photograph,
+)
 from ml.datasets import DataError
 from ml.detection import Truth
 from ml.devices import choose_layout, choose_precision, keep_memory
 from ml.fields import STRIDE, as_input, overlaps
 from ml.finder_network import FinderNet
-from ml.images import read_image
 from ml.training import averaging
 
 WINDOW = 192
@@ -82,7 +88,7 @@ def read_fields(folder: Path, annotated: Sequence[dict[str, Any]] | None = None)
 
 
 def _field(folder: Path, entry: dict[str, Any]) -> Field:
-    pixels = np.asarray(read_image(folder / "images" / entry["image"], formats=None))
+    pixels = np.asarray(read_photograph(folder, entry))
     cells = [cell for cell in entry["cells"] if min(cell["box"][2:]) > 0]
     corners = np.array([cell["box"] for cell in cells], float).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]

@@ -135,10 +135,12 @@ def test_others_may_read_what_is_written(tmp_path):
     try:
         with artifact.writing(tmp_path / "model") as part:
             (part / "file").write_bytes(b"x")
+            (part / "more").mkdir()
+            (part / "more" / "file").write_bytes(b"x")
     finally:
         os.umask(old)
-    assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o755
-    assert stat.S_IMODE((tmp_path / "model" / "file").stat().st_mode) == 0o644
+    for name, mode in (("", 0o755), ("file", 0o644), ("more", 0o755), ("more/file", 0o644)):
+        assert stat.S_IMODE((tmp_path / "model" / name).stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt, SystemExit])

@@ -80,16 +80,43 @@ def test_fields_in_a_row_stay_together(fields):
     assert names == [["F1.png"], ["F2.png", "F3.png"], ["F4.png"]]
 
 
+def test_fewer_fields_than_blocks_are_said_where_blocks_are_asked_for(fields, tmp_path):
+    sentence = r"4 fields cannot be dealt out to 10 blocks: choose --blocks from 1 to 4\."
+    with pytest.raises(CommandError, match=sentence):
+        cut(fields, tmp_path / "cells", "--test-blocks", "10")
+    assert not (tmp_path / "cells").exists()
+    cut(fields, tmp_path / "cells")
+    assert len(find_others(tmp_path / "cells" / "training")) == 8
+
+
+def test_all_blocks_may_be_for_testing(fields, tmp_path):
+    cut(fields, tmp_path / "cells", "--blocks", "2", "--test-blocks", "1", "2")
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == ["test"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image"])
+def test_a_photograph_that_is_missing_is_named_and_nothing_is_left_behind(
+    fields, tmp_path, content
+):
+    path = fields / "images" / "F4.png"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CommandError, match=rf"{path}, which annotations\.json names: Th"):
+        cut(fields, tmp_path / "cells", "--blocks", "4", "--test-blocks", "2")
+    assert [path.name for path in tmp_path.iterdir()] == ["fields"]
+
+
 def test_overlap_is_the_shared_part_of_both():
     assert overlap((0, 0, 10, 10), (0, 0, 10, 10)) == 1
     assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
     assert overlap((0, 0, 10, 10), (20, 20, 10, 10)) == 0
 
 
-@pytest.mark.parametrize("content", ["{", "[{}]", "3"])
+@pytest.mark.parametrize("content", ["{", "[{}]", "3", "[]"])
 def test_annotations_that_are_none_are_said(fields, content):
     (fields / "annotations.json").write_text(content)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read|name no field"):
         read_annotations(fields)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,6 +198,13 @@ def test_what_cannot_be_is_said(drawn, trained_model):
     ):
         with pytest.raises(CommandError, match=words):
             call_command("evaluate_fields", "--fields", drawn, *options)
+
+
+def test_a_photograph_that_is_missing_is_named(drawn, trained_model, tmp_path):
+    fields = shutil.copytree(drawn, tmp_path / "fields")
+    (fields / "images" / "F0.png").unlink()
+    with pytest.raises(CommandError, match=r"F0\.png, which annotations\.json names: The file"):
+        call_command("evaluate_fields", "--fields", fields, "--model", trained_model)
 
 
 def test_a_curve_says_its_sensitivity_at_the_limit(tmp_path):

@@ -30,23 +30,36 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from ml.annotations import blocks, read_annotations
+        from ml.annotations import read_annotations
+        from ml.artifact import ArtifactError, writing
         from ml.cutting import TEST_MARGIN, write_cells
         from ml.datasets import DataError
 
-        folder, output = options["fields"], options["output"]
+        output, count = options["output"], options["blocks"]
         tested = set(options["test_blocks"])
-        if unknown := tested - set(range(1, options["blocks"] + 1)):
-            raise CommandError(f"There is no block {min(unknown)} of {options['blocks']}.")
+        if unknown := tested - set(range(1, count + 1)):
+            raise CommandError(f"There is no block {min(unknown)} of {count}.")
+        margins = {"training": tuple(options["margin"]), "test": TEST_MARGIN}
         try:
-            parts: dict[str, list[Any]] = {"training": [], "test": []}
-            for number, block in enumerate(blocks(read_annotations(folder), options["blocks"]), 1):
-                parts["test" if number in tested else "training"] += block
-            for part, margin in (("training", tuple(options["margin"])), ("test", TEST_MARGIN)):
-                if parts[part]:
-                    counts = write_cells(folder, parts[part], output / part, margin)
-                    self.stdout.write(f"{output / part}: {counts}")
-        except DataError as error:
+            parts = _parts(read_annotations(options["fields"]), count, tested)
+            with writing(output.resolve()) as folder:
+                written = {
+                    part: write_cells(options["fields"], fields, folder / part, margins[part])
+                    for part, fields in parts.items()
+                    if fields
+                }
+        except (ArtifactError, DataError) as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"The cells cannot be written to {output}: {error}.") from None
+        for part, counts in written.items():
+            self.stdout.write(f"{output / part}: {counts}")
+
+
+def _parts(fields: list[Any], count: int, tested: set[int]) -> dict[str, list[Any]]:
+    from ml.annotations import of_blocks
+
+    if not tested:
+        return {"training": fields}
+    rest = set(range(1, count + 1)) - tested
+    return {"training": of_blocks(fields, count, rest), "test": of_blocks(fields, count, tested)}

@@ -65,23 +65,15 @@ class Command(BaseCommand):
 
     def _chosen(self, options: dict[str, Any]) -> dict[Path, list[Any]]:
         """The fields of each folder that are asked for."""
-        from ml.annotations import blocks, read_annotations
+        from ml.annotations import of_blocks, read_annotations
 
         folders, count = options["fields"], options["blocks"]
-        numbers = options["test_blocks"] or range(1, count + 1)
-        if unknown := set(numbers) - set(range(1, count + 1)):
+        numbers = options["test_blocks"]
+        if unknown := set(numbers or ()) - set(range(1, count + 1)):
             raise CommandError(f"There is no block {min(unknown)} of {count}.")
         if len({folder.name for folder in folders}) < len(folders):
             raise CommandError("Two folders have one name: their figures could not be told apart.")
-        return {
-            folder: [
-                field
-                for number, block in enumerate(blocks(read_annotations(folder), count), 1)
-                if number in numbers
-                for field in block
-            ]
-            for folder in folders
-        }
+        return {f: of_blocks(read_annotations(f), count, numbers) for f in folders}
 
     def _write(self, output: Path, reader: FieldReader, results: "dict[str, FieldResults]") -> None:
         from ml.field_evaluation import write_curves
