@@ -1,5 +1,6 @@
 """All that decides a training run, and the only home of its defaults."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,15 @@ LIMITS = {
 
 class TrainingError(RuntimeError):
     """Training that cannot go on; its text says why and what to do."""
+
+
+def require_limits(config: object, limits: Mapping[str, tuple[float, float]]) -> None:
+    """TrainingError for the first value of a configuration that is none of those allowed."""
+    for name, (least, most) in limits.items():
+        value = getattr(config, name)
+        if value is not None and not least <= value <= most:
+            words = name.replace("_", " ")
+            raise TrainingError(f"The {words} must be from {least} to {most}, not {value}.")
 
 
 @dataclass(frozen=True)
@@ -56,11 +66,7 @@ class TrainingConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                words = name.replace("_", " ")
-                raise TrainingError(f"The {words} must be from {least} to {most}, not {value}.")
+        require_limits(self, LIMITS)
 
     @property
     def peak(self) -> float:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ml.annotations import blocks, read_annotations
 from ml.artifact import write_json, writing
+from ml.datasets import DataError
 from ml.detection import figures, match
 from ml.engines import cores
 from ml.export import write_float
@@ -48,39 +49,46 @@ def split_fields(
                 split.validation.setdefault(folder.name, []).extend(fields)
             else:
                 split.training.extend(fields)
+    if not split.training:
+        raise DataError("No block of fields is left to train on.")
     return split
 
 
 def build_finder(
     output: Path, split: Split, config: FinderConfig, on_step: Callable[[int, float], None]
 ) -> dict[str, Any]:
-    """Train, choose the threshold on the validation fields, measure on both; the figures."""
-    return pack_finder(output, train_finder(split.training, config, on_step), split, config)
+    """Train, choose the threshold on the validation fields, measure on both; the figures.
+
+    ArtifactError or OSError, before any training, where the output cannot be written.
+    """
+    output = output.resolve()
+    with writing(output) as folder:
+        network = train_finder(split.training, config, on_step)
+        return pack_finder(folder, output.name, network, split, config)
 
 
 def pack_finder(
-    output: Path, network: FinderNet, split: Split, config: FinderConfig
+    folder: Path, name: str, network: FinderNet, split: Split, config: FinderConfig
 ) -> dict[str, Any]:
-    """ArtifactError where the folder is not empty."""
-    with writing(output) as folder:
-        write_float(network, folder / FINDER, torch.zeros(1, 3, 64, 96), _SIDES)
-        session = OnnxSession(folder / FINDER, cores())
-        manifest = FinderManifest(
-            name=output.name,
-            side=SIDE,
-            threshold=0.3,
-            overlap=0.5,
-            edge=EDGE,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            data=_described(split, config),
-        )
-        finder = _chosen(Finder(manifest, session), split.validation)
-        found = {
-            part: {name: measured(finder, fields) for name, fields in fields_of.items()}
-            for part, fields_of in (("validation", split.validation), ("test", split.test))
-        }
-        write_json(folder / FIGURES, found)
-        finder.manifest.write(folder)
+    """Fill an empty folder."""
+    write_float(network, folder / FINDER, torch.zeros(1, 3, 64, 96), _SIDES)
+    session = OnnxSession(folder / FINDER, cores())
+    manifest = FinderManifest(
+        name=name,
+        side=SIDE,
+        threshold=0.3,
+        overlap=0.5,
+        edge=EDGE,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=_described(split, config),
+    )
+    finder = _chosen(Finder(manifest, session), split.validation)
+    found = {
+        part: {name: measured(finder, fields) for name, fields in fields_of.items()}
+        for part, fields_of in (("validation", split.validation), ("test", split.test))
+    }
+    write_json(folder / FIGURES, found)
+    finder.manifest.write(folder)
     return found
 
 

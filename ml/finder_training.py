@@ -20,6 +20,7 @@ from ml.annotations import (
     read_annotations,
     read_photograph,
 )
+from ml.configuration import require_limits
 from ml.datasets import DataError
 from ml.detection import Truth
 from ml.devices import choose_layout, choose_precision, keep_memory
@@ -47,8 +48,13 @@ KIND_OF = {
 IGNORED = -1
 
 
+LIMITS = {"steps": (1, 10**6), "seed": (0, 2**32 - 1)}
+
+
 @dataclass(frozen=True)
 class FinderConfig:
+    """Raises TrainingError for a value that no training can have."""
+
     steps: int = 6000
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -56,6 +62,9 @@ class FinderConfig:
     averaging: float = 0.995
     box_weight: float = 2.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_limits(self, LIMITS)
 
 
 @dataclass(frozen=True)
@@ -259,6 +268,18 @@ def _drawn(fields: Sequence[Field], generator: np.random.Generator) -> Field:
     return among[int(generator.integers(len(among)))]
 
 
+def one_cycle(
+    optimizer: torch.optim.Optimizer, config: FinderConfig
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Its first tenth rises; of few steps more, as torch divides by `pct_start` * steps - 1."""
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        config.learning_rate,
+        total_steps=config.steps,
+        pct_start=0.1 if config.steps > 10 else 0.3,
+    )
+
+
 def train_finder(
     fields: Sequence[Field],
     config: FinderConfig,
@@ -287,9 +308,7 @@ def train_finder(
     optimizer = torch.optim.AdamW(
         network.parameters(), config.learning_rate, weight_decay=config.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1
-    )
+    schedule = one_cycle(optimizer, config)
     network.train()
     batches = DataLoader(Windows(), batch_size=config.batch_size, num_workers=0)
     for step, (batch, target, weight) in enumerate(batches, 1):

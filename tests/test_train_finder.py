@@ -4,11 +4,21 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from django.core.management import CommandError, call_command
 
 from ml.drawing import draw_field
 from ml.fields import Finder
-from ml.finder_training import IGNORED, STRIDE, WINDOW, read_fields, targets, window
+from ml.finder_training import (
+    IGNORED,
+    STRIDE,
+    WINDOW,
+    FinderConfig,
+    one_cycle,
+    read_fields,
+    targets,
+    window,
+)
 
 
 @pytest.fixture
@@ -69,8 +79,64 @@ def test_the_command_writes_a_finder_that_loads(fields, tmp_path, capsys):
     assert "Training on 1 fields" in told
     assert "test, fields: fields 1" in told
     assert Finder.load(tmp_path / "cells-0", threads=1).name == "cells-0"
-    with pytest.raises(CommandError, match="not empty"):
-        call_command("train_finder", *options)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def fail(*_):
+        pytest.fail("it is trained")
+
+    monkeypatch.setattr("ml.finder_packing.train_finder", fail)
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [("full", "full is not empty"), ("file", "cannot be written"), ("file/x", "cannot be written")],
+)
+def test_a_place_that_cannot_be_written_to_is_said_before_training(
+    fields, tmp_path, no_training, output, words
+):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match=words):
+        call_command(
+            "train_finder", "--fields", fields, "--output", tmp_path / output, "--blocks", "3",
+            "--validation-blocks", "2",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", range(1, 32))
+def test_any_number_of_steps_has_its_rates(steps):
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    schedule = one_cycle(optimizer, FinderConfig(steps=steps))
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--steps", "0"], "The steps must be from 1 to 1000000, not 0"),
+        (["--seed", "-1"], "The seed must be from 0 to"),
+        (["--blocks", "10"], "3 fields cannot be dealt out to 10 blocks"),
+        (["--test-blocks", "1", "3"], "No block of fields is left to train on"),
+    ],
+)
+def test_numbers_that_cannot_be_are_said(fields, tmp_path, no_training, options, words):
+    with pytest.raises(CommandError, match=words):
+        call_command(
+            "train_finder", "--fields", fields, "--output", tmp_path / "x", "--blocks", "3",
+            "--validation-blocks", "2", *options,
+        )  # fmt: skip
+
+
+def test_a_photograph_that_is_missing_is_named(fields, tmp_path, no_training):
+    (fields / "images" / "F1.png").unlink()
+    with pytest.raises(CommandError, match=r"F1\.png, which annotations\.json names: The file"):
+        call_command("train_finder", "--fields", fields, "--output", tmp_path / "x", "--blocks=3",
+            "--validation-blocks=2")  # fmt: skip
 
 
 @pytest.mark.parametrize(

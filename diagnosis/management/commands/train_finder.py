@@ -1,6 +1,5 @@
 """Train the network that finds the red cells of a field."""
 
-import dataclasses
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -31,6 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         from ml.artifact import ArtifactError
+        from ml.configuration import TrainingError
         from ml.datasets import DataError
         from ml.finder_packing import build_finder, split_fields
         from ml.finder_training import FinderConfig
@@ -41,13 +41,17 @@ class Command(BaseCommand):
             raise CommandError(f"There is no block {min(unknown)} of {count}.")
         if both := validation & test:
             raise CommandError(f"Block {min(both)} cannot choose and be reported on.")
-        config = dataclasses.replace(FinderConfig(), steps=options["steps"], seed=options["seed"])
         try:
+            config = FinderConfig(steps=options["steps"], seed=options["seed"])
             split = split_fields(options["fields"], count, validation, test)
             self._say(f"Training on {len(split.training):,} fields")
             found = build_finder(options["output"], split, config, self._telling(config.steps))
-        except (ArtifactError, DataError) as error:
+        except (ArtifactError, DataError, TrainingError) as error:
             raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(
+                f"The finder cannot be written to {options['output']}: {error.strerror or error}."
+            ) from None
         for part, folders in found.items():
             for name, figures in folders.items():
                 told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
