@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.decisions import Thresholds
-from ml.durable import sync
+from ml.durable import replace, sync
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -56,6 +56,10 @@ class Manifest:
     format: int = FORMAT
     fingerprint: str = ""
     """SHA-256 of the manifest as read from disk."""
+
+    def slides(self, *parts: str) -> set[str]:
+        """Of these parts of its data ("training", "validation", "test"), where they are known."""
+        return {name for part in parts for name in self.data.get(f"{part}_slides") or ()}
 
     def as_dict(self) -> dict[str, Any]:
         """What is written to the disk."""
@@ -164,7 +168,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n")
+    """OSError where it cannot be written; then the old file stays."""
+    replace(path, f"{json.dumps(values, indent=2)}\n".encode())
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -102,13 +102,11 @@ def advantage(active: Manifest, slides: Sequence[str] | None) -> str:
     """A sentence, after a space, where the active model may know the cells of the comparison."""
     if slides is None:
         return " Whether the active model was trained on some of them is not known."
-    asked, data = set(slides), active.data
-    trained_on = data.get("training_slides")
-    if trained_on is not None:
-        known, verb = asked & set(trained_on), "was trained on"
+    if active.data.get("training_slides") is not None:
+        known, verb = active.slides("training") & set(slides), "was trained on"
     else:
-        held_out = [*data.get("validation_slides", ()), *data.get("test_slides", ())]
-        known, verb = asked - set(held_out), "may have been trained on"
+        known = set(slides) - active.slides("validation", "test")
+        verb = "may have been trained on"
     if not known:
         return ""
     return f" The active model {verb} {len(known)} of these slides, which would flatter it."

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 from io import StringIO
 
@@ -182,14 +184,49 @@ def test_a_list_that_sets_none_or_all_aside_is_said(tmp_path, listed, sentence):
         evaluate("--predictions", path, "--set-aside", suspects)
 
 
-def test_a_background_is_kept_beside_the_model(training_run, tmp_path):
+@pytest.fixture
+def keeping(training_run, tmp_path):
+    """Options that measure a model's background on slides with names that it does not know."""
     model = shutil.copytree(training_run.artifact, tmp_path / "model")
     (model / BACKGROUND).unlink(missing_ok=True)
-    out, _ = evaluate("--data", training_run.cells, "--model", model, "--keep-background")
+    names = [path.name for path in training_run.cells.rglob("*.png")]
+    (tmp_path / "groups.csv").write_text("".join(f"{name},own-{name[:2]}\n" for name in names))
+    options = ["--data", training_run.cells, "--model", model, "--keep-background"]
+    return [*options, "--groups", tmp_path / "groups.csv"]
+
+
+def test_a_background_is_kept_beside_the_model(training_run, keeping, tmp_path):
+    model = tmp_path / "model"
+    out, _ = evaluate(*keeping)
     kept = Background.from_dict(read_background(model))
     assert f"{kept.sensitivity:.1%} of infected ones" in out
     assert kept.false_positives.slides == 10
     assert read_manifest(model).fingerprint == read_manifest(training_run.artifact).fingerprint
+
+
+def test_slides_that_the_model_knows_make_no_background(keeping, tmp_path):
+    """Those it was trained on, and those that chose its thresholds."""
+    known = "on 8 of these, or they chose its thresholds \\(C0, C2, C3, C4, C5 and 3 more\\)"
+    with pytest.raises(CommandError, match=known):
+        evaluate(*keeping[:-2])
+    assert read_background(tmp_path / "model") == {}
+
+
+@pytest.mark.parametrize("fault", ["fsync", "replace"])
+def test_a_background_that_cannot_be_written_is_said_and_the_old_one_stays(
+    keeping, tmp_path, monkeypatch, fault
+):
+    def fail(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    path = tmp_path / "model" / BACKGROUND
+    path.write_text("old")
+    before = sorted(path.parent.iterdir())
+    monkeypatch.setattr(os, fault, fail)
+    with pytest.raises(CommandError, match=r"cannot be written to .*: Read-only file system\."):
+        evaluate(*keeping)
+    assert path.read_text() == "old"
+    assert sorted(path.parent.iterdir()) == before
 
 
 def test_few_slides_make_no_background(options, trained_model):

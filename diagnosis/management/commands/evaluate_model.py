@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ml.artifact import BACKGROUND, METRICS, ArtifactError, find_model, write_json
+from ml.artifact import BACKGROUND, METRICS, ArtifactError, Manifest, find_model, write_json
 from ml.background import LEAST_SLIDES
 from ml.datasets import (
     DataError,
+    Example,
     Pixels,
     find_examples,
     hold_out,
     load,
     read_slides,
+    some,
 )
 from ml.decisions import Thresholds
 from ml.engines import ENGINES, cores
@@ -91,7 +93,12 @@ class Command(BaseCommand):
                 f"A background needs the slide of every cell, {LEAST_SLIDES} slides with healthy "
                 "cells, and infected cells."
             )
-        write_json(model / BACKGROUND, background.as_dict())
+        try:
+            write_json(model / BACKGROUND, background.as_dict())
+        except OSError as error:
+            raise CommandError(
+                f"The background cannot be written to {model}: {error.strerror}."
+            ) from None
         self.stdout.write(
             f"Background: {background.false_positives.mean:.2%} of healthy cells are called "
             f"parasitized, {background.sensitivity:.1%} of infected ones; kept in "
@@ -105,7 +112,10 @@ class Command(BaseCommand):
             return str(path), read_predictions(path), NO_BAND
         predictor = Predictor.load_checked(find_model(options["model"]), options["engine"])
         manifest = predictor.manifest
-        pixels = self._cells(options, manifest)
+        examples = self._examples(options)
+        if options["keep_background"]:
+            _require_unknown(examples, manifest)
+        pixels = self._pixels(examples, manifest)
         return manifest.name, measure(predictor, pixels), manifest.thresholds
 
     def _rest(self, measured: "Measured", lists: list[Path]) -> "Measured | None":
@@ -128,12 +138,15 @@ class Command(BaseCommand):
 
         self.stdout.write(f"Without the {set_aside:,} cells that are listed\n\n{report(result)}")
 
-    def _cells(self, options: dict[str, Any], form: InputForm) -> Pixels:
+    def _examples(self, options: dict[str, Any]) -> list[Example]:
         examples = find_examples(options["data"], options["groups"])
         if options["slides"]:
             _, examples = hold_out(examples, read_slides(options["slides"]))
         if not examples:
             raise DataError(f"{options['slides']} names no slide.")
+        return examples
+
+    def _pixels(self, examples: list[Example], form: InputForm) -> Pixels:
         pixels = load(examples, form, threads=cores())
         for path, reason in pixels.unreadable:
             self.stderr.write(f"Left out {path}: {reason}")
@@ -151,3 +164,14 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The figures cannot be written to {output}: {error.strerror}."
             ) from None
+
+
+def _require_unknown(examples: list[Example], manifest: Manifest) -> None:
+    """What a model was trained on it reads too well, and its thresholds suit what chose them."""
+    known = manifest.slides("training", "validation") & {e.slide or "" for e in examples}
+    if known:
+        raise DataError(
+            f"A background is measured on slides that the model does not know: it was trained on "
+            f"{len(known):,} of these, or they chose its thresholds ({some(known)}). Name others "
+            "with --slides; where these are others of the same name, rename them with --groups."
+        )
