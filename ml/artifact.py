@@ -26,6 +26,9 @@ CARD = "card.md"
 BACKGROUND = "background.json"
 """What the model says of healthy blood (ml.background). A laboratory may measure its own, so it is
 none of the files that the manifest describes."""
+TRAINED_ON = ("training", "earlier")
+"""The parts of a manifest's data whose slides the weights know."""
+FEW = 5
 MODELS = Path(__file__).parent / "models"
 
 
@@ -58,7 +61,8 @@ class Manifest:
     """SHA-256 of the manifest as read from disk."""
 
     def slides(self, *parts: str) -> set[str]:
-        """Of these parts of its data ("training", "validation", "test"), where they are known."""
+        """Of these parts of its data, where they are known: "training", "validation", "test", and
+        "earlier", what the models were trained on whose weights it began with."""
         return {name for part in parts for name in self.data.get(f"{part}_slides") or ()}
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,6 +70,13 @@ class Manifest:
         values = asdict(self)
         del values["fingerprint"]
         return values
+
+
+def some(slides: Iterable[str]) -> str:
+    """The first few, for a sentence."""
+    names = sorted(slides)
+    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
 
 
 def read_manifest(path: Path) -> Manifest:

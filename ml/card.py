@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ml.artifact import CARD, Manifest, read_metrics
+from ml.artifact import CARD, Manifest, read_metrics, some
 
 FIGURES = {
     "accuracy": "Accuracy",
@@ -27,7 +27,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         f"# {manifest.name}",
         _about(manifest),
         "## Use\n\n" + _USE,
-        "## Data\n\n" + _data(manifest.data),
+        "## Data\n\n" + _data(manifest.data) + _earlier(manifest),
         "## Training\n\n" + _training(manifest.training, metrics),
         "## Figures\n\n" + _figures(metrics),
         "## Limits\n\n" + _LIMITS,
@@ -87,6 +87,16 @@ def _reviewed(data: dict[str, Any]) -> str:
     return (
         f"Of the training images {counts['images']:,} on {counts['slides']:,} slides were labelled "
         "by people who reviewed what an earlier model said. "
+    )
+
+
+def _earlier(manifest: Manifest) -> str:
+    known = manifest.slides("earlier") & manifest.slides("validation", "test")
+    if not known:
+        return ""
+    return (
+        f"\n\nThe first weights came from a model that was trained on {len(known):,} of the "
+        f"validation or test slides ({some(known)}): the figures flatter."
     )
 
 

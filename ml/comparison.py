@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.artifact import Manifest
+from ml.artifact import TRAINED_ON, Manifest
 from ml.datasets import Example, load
 from ml.engines import cores
 from ml.measurement import NO_BAND, Measured, measure
@@ -103,7 +103,7 @@ def advantage(active: Manifest, slides: Sequence[str] | None) -> str:
     if slides is None:
         return " Whether the active model was trained on some of them is not known."
     if active.data.get("training_slides") is not None:
-        known, verb = active.slides("training") & set(slides), "was trained on"
+        known, verb = active.slides(*TRAINED_ON) & set(slides), "was trained on"
     else:
         known = set(slides) - active.slides("validation", "test")
         verb = "may have been trained on"

@@ -20,7 +20,6 @@ OTHER = "Other"
 IGNORED_NAMES = {"thumbs.db", "desktop.ini"}
 SLIDE_NAME = re.compile(r"^(C\d+)")
 UNREADABLE_SHARE = 0.1
-FEW = 5
 
 
 class DataError(ValueError):
@@ -180,13 +179,6 @@ def has_slides(examples: Iterable[Example]) -> bool:
 def group_of(example: Example) -> str:
     """What is never divided: the slide, or the image itself where no slide is known."""
     return example.slide or str(example.path)
-
-
-def some(slides: Iterable[str]) -> str:
-    """The first few, for a sentence."""
-    names = sorted(slides)
-    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
-    return ", ".join(names[:FEW]) + more
 
 
 def hold_out(examples: Sequence[Example], slides: Set[str]) -> tuple[list[Example], list[Example]]:

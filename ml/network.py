@@ -55,7 +55,7 @@ def new_network(weights: str | Path = "none") -> CellNet:
     network = CellNet()
     if str(weights) == "none":
         return network
-    state = _imagenet() if str(weights) == "imagenet" else _from_files(str(weights))
+    state = _imagenet() if str(weights) == "imagenet" else _from_files(named_files(weights))
     own = network.state_dict()
     fitting = {
         name: value.to(own[name].dtype)
@@ -69,15 +69,24 @@ def new_network(weights: str | Path = "none") -> CellNet:
     return network
 
 
-def _from_files(weights: str) -> dict[str, Tensor]:
-    files = [weights] if Path(weights).exists() else weights.split(",")
-    states = [_from_file(Path(file)) for file in files]
+def named_files(weights: str | Path) -> list[Path]:
+    """The files and folders that first weights are read from; none for the two words."""
+    if str(weights) in ("none", "imagenet"):
+        return []
+    names = [weights] if Path(weights).exists() else str(weights).split(",")
+    return [Path(name) for name in names]
+
+
+def _from_files(files: Sequence[Path]) -> dict[str, Tensor]:
+    states = [_from_file(file) for file in files]
     if len(states) == 1:
         return states[0]
     try:
         return {name: _mean([state[name] for state in states]) for name in states[0]}
     except (KeyError, AttributeError, RuntimeError):
-        raise WeightsError(f"{' and '.join(files)} are not weights of one network.") from None
+        raise WeightsError(
+            f"{' and '.join(map(str, files))} are not weights of one network."
+        ) from None
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

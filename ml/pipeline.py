@@ -1,12 +1,13 @@
 """From a folder of cells to an artifact: read, split, train, pack."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ml import artifact
-from ml.artifact import ArtifactError, Manifest
+from ml import artifact, card
+from ml.artifact import TRAINED_ON, ArtifactError, Manifest, some
 from ml.configuration import TrainingConfig
 from ml.datasets import (
     Example,
@@ -21,6 +22,7 @@ from ml.datasets import (
     split,
 )
 from ml.engines import cores
+from ml.network import named_files
 from ml.packing import Data, pack
 from ml.training import OnEpoch, OnStep, check, is_begun, train
 
@@ -86,13 +88,16 @@ def build(
             "or choose another --output."
         )
     check(config, resumes=bool(config.epochs) and is_begun(work))
-    data = _load(config, source, listener)
+    earlier = _earlier_slides(config.weights)
+    data = _load(config, source, earlier, listener)
     trained = train(
         config, data.training, data.validation, work, resume, listener.on_step, listener.on_epoch
     )
     listener.on_stage("Exporting to int8 and measuring")
     with artifact.writing(output) as folder:
         manifest = pack(folder, output.name, config, data, trained)
+        if earlier:
+            manifest = _with_earlier(folder, manifest, earlier)
     shutil.rmtree(work, ignore_errors=True)
     return manifest
 
@@ -117,8 +122,31 @@ def _refuse_to_overwrite(output: Path) -> None:
         raise ArtifactError(f"{output} is not an empty folder: choose another --output.")
 
 
-def _load(config: TrainingConfig, source: Source, listener: Listener) -> Data:
+def _earlier_slides(weights: str) -> set[str]:
+    """What the models that the first weights come from were trained on, as far as it is known."""
+    found: set[str] = set()
+    for path in named_files(weights):
+        with suppress(ArtifactError):
+            manifest = artifact.read_manifest(path if path.is_dir() else path.parent)
+            found |= manifest.slides(*TRAINED_ON)
+    return found
+
+
+def _with_earlier(folder: Path, manifest: Manifest, earlier: Set[str]) -> Manifest:
+    """The artifact in a folder, which now tells what its first weights were trained on."""
+    told = replace(manifest, data=manifest.data | {"earlier_slides": sorted(earlier)})
+    card.write(folder, told)
+    artifact.write_manifest(folder, told)
+    return artifact.read_manifest(folder)
+
+
+def _load(config: TrainingConfig, source: Source, earlier: Set[str], listener: Listener) -> Data:
     divided = divide(config, source)
+    if known := earlier & {e.slide for part in divided[1:] for e in part if e.slide}:
+        listener.on_warning(
+            f"The first weights were trained on {len(known):,} of the slides that are now set "
+            f"aside for validation or test ({some(known)}), so the figures will flatter."
+        )
     examples = [example for part in divided for example in part]
     if not has_slides(e for e in examples if not e.origin):
         listener.on_warning(

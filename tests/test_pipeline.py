@@ -241,11 +241,11 @@ def heard(tmp_path, monkeypatch):
 
     monkeypatch.setattr("ml.pipeline.train", stop)
 
-    def listen(source):
+    def listen(source, config=CONFIG):
         said: list[str] = []
         listener = Listener(on_stage=said.append, on_warning=said.append)
         with pytest.raises(TrainingError, match=r"That is all\."):
-            build(CONFIG, source, tmp_path / "out", False, listener)
+            build(config, source, tmp_path / "out", False, listener)
         return "\n".join(said)
 
     return listen
@@ -317,6 +317,32 @@ def test_a_reviewed_slide_that_shows_a_cell_held_out_is_left_out(heard, tmp_path
     )
     assert "Left out 4 reviewed images of 2 slides that show cells of the validation" in found
     assert "added to the training set: 2 of 1 slides" in found
+
+
+def test_first_weights_that_know_what_is_set_aside_are_told_of(training_run, manifest, tmp_path):
+    """Before the training, in the manifest, in the card, and to those who train it further."""
+    said: list[str] = []
+    known = manifest.data["training_slides"][:2]
+    config = replace(CONFIG, epochs=0, weights=f"{training_run.artifact},{training_run.artifact}")
+    source = Source(training_run.cells, test=frozenset([*known, *TEST_SLIDES]))
+    built = build(config, source, tmp_path / "out", listener=Listener(on_warning=said.append))
+    aside = {*built.data["validation_slides"], *built.data["test_slides"]}
+    shared = sorted(aside & set(manifest.data["training_slides"]))
+    words = f"trained on {len(shared)} of the"
+    assert set(known) <= set(shared)
+    assert words in said[0]
+    assert ", ".join(shared) in said[0]
+    assert built.data["earlier_slides"] == manifest.data["training_slides"]
+    assert words in (tmp_path / "out" / "card.md").read_text()
+    verify(tmp_path / "out", built)
+    assert set(known) <= built.slides(*artifact.TRAINED_ON)
+
+
+def test_first_weights_that_know_nothing_of_it_need_no_word(training_run, tmp_path, heard):
+    assert "first weights" not in (training_run.artifact / "card.md").read_text()
+    source = Source(training_run.cells, test=frozenset(TEST_SLIDES))
+    for weights in (training_run.artifact, training_run.artifact / artifact.WEIGHTS):
+        assert heard(source, replace(CONFIG, weights=str(weights))) == "Reading 160 images"
 
 
 def test_files_left_out_are_named(heard, tmp_path):

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ml.artifact import BACKGROUND, METRICS, ArtifactError, Manifest, find_model, write_json
-from ml.background import LEAST_SLIDES
-from ml.datasets import (
-    DataError,
-    Example,
-    Pixels,
-    find_examples,
-    hold_out,
-    load,
-    read_slides,
+from ml.artifact import (
+    BACKGROUND,
+    METRICS,
+    TRAINED_ON,
+    ArtifactError,
+    Manifest,
+    find_model,
     some,
+    write_json,
 )
+from ml.background import LEAST_SLIDES
+from ml.datasets import DataError, Example, Pixels, find_examples, hold_out, load, read_slides
 from ml.decisions import Thresholds
 from ml.engines import ENGINES, cores
 from ml.images import InputForm
@@ -168,7 +168,7 @@ class Command(BaseCommand):
 
 def _require_unknown(examples: list[Example], manifest: Manifest) -> None:
     """What a model was trained on it reads too well, and its thresholds suit what chose them."""
-    known = manifest.slides("training", "validation") & {e.slide or "" for e in examples}
+    known = manifest.slides(*TRAINED_ON, "validation") & {e.slide or "" for e in examples}
     if known:
         raise DataError(
             f"A background is measured on slides that the model does not know: it was trained on "
