@@ -172,6 +172,13 @@ def read_predictions(path: Path) -> Measured:
         ) from None
     if not rows:
         raise DataError(f"{path} holds no predictions.")
+    sound = (probability >= 0) & (probability <= 1) & np.isin(truth, (0, 1))
+    if not sound.all():
+        row = rows[int(np.argmin(sound))]
+        raise DataError(
+            f"{path} holds no predictions: the truth must be 0 or 1 and the probability from 0 to "
+            f"1, but {row['file']} has {row['truth']} and {row['probability']}."
+        )
     twice = [name for name, count in Counter(files).items() if count > 1]
     if twice:
         raise DataError(f"{path} holds {twice[0]} more than once.")

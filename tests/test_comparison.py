@@ -107,6 +107,7 @@ def test_other_cells_are_no_comparison(truth):
     [
         ({"training_slides": ["C3"]}, ""),
         ({"training_slides": ["C1", "C3"]}, "was trained on 1 of these slides"),
+        ({"training_slides": ["C3"], "earlier_slides": ["C1"]}, "was trained on 1 of these"),
         ({"validation_slides": ["C1"], "test_slides": ["C2"]}, ""),
         ({"validation_slides": ["C1"]}, "may have been trained on 1 of these slides"),
         ({}, "may have been trained on 2 of these slides"),

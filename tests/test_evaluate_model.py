@@ -164,6 +164,13 @@ def test_listed_cells_are_set_aside_in_a_second_report(tmp_path):
         ("file,slide,truth,probability\n", "holds no predictions"),
         ("file,slide,truth,probability\na,C1,1,much\n", "does not hold predictions"),
         ("file,slide,truth,probability\na,C1,1,1\na,C1,1,1\n", "holds a more than once"),
+        *(
+            (f"file,slide,truth,probability\na,C1,1,1\nb,C2,{wrong}\n", rf"b has {words}\.")
+            for wrong, words in (
+                *(("0,97.3", r"0 and 97\.3"), ("0,-0.1", r"0 and -0\.1")),
+                *(("0,nan", "0 and nan"), ("2,0.5", r"2 and 0\.5")),
+            )
+        ),
     ],
 )
 def test_a_file_that_holds_no_predictions_is_said(tmp_path, text, sentence):
