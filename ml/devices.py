@@ -23,6 +23,12 @@ def keep_memory() -> None:
         mallopt(M_TOP_PAD, 2**28)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch raises RuntimeError too, on a CPU without a class of its own."""
+    words = ("out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(said in str(error) for said in words)
+
+
 def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise TrainingError("There is no CUDA GPU here: use --device cpu or --device auto.")

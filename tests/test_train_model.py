@@ -201,6 +201,35 @@ def test_a_missing_gpu_is_said(cells, tmp_path):
         train(cells, tmp_path / "out", "--device=cuda")
 
 
+def too_much():
+    torch.empty(2**50)
+
+
+def too_much_for_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def too_much_for_numpy():
+    raise MemoryError
+
+
+@pytest.mark.parametrize("ask", [too_much, too_much_for_a_gpu, too_much_for_numpy])
+def test_too_little_memory_is_said_in_a_sentence(cells, tmp_path, monkeypatch, ask):
+    monkeypatch.setattr(_Run, "_step", lambda *_: ask())
+    sentence = "The memory of this machine does not suffice: use a smaller --image-size or "
+    with pytest.raises(CommandError, match=sentence):
+        train(cells, tmp_path / "out")
+
+
+def test_other_errors_are_not_taken_for_too_little_memory(cells, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(_Run, "_step", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        train(cells, tmp_path / "out")
+
+
 def test_folders_that_are_wrong_are_said(cells, tmp_path):
     with pytest.raises(CommandError, match="There is no folder"):
         train(tmp_path / "nowhere", tmp_path / "out")

@@ -126,6 +126,7 @@ class Command(BaseCommand):
         from ml.artifact import ArtifactError
         from ml.configuration import TrainingError
         from ml.datasets import DataError
+        from ml.devices import is_out_of_memory
         from ml.export import ExportError
         from ml.network import WeightsError
 
@@ -137,7 +138,9 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{error.strerror or error}: {error.filename or options['output']}. {KEPT}"
             ) from None
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise CommandError(
                 f"The memory of this machine does not suffice: use a smaller --image-size or "
                 f"--batch-size. {KEPT}"
