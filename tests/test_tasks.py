@@ -57,7 +57,7 @@ def failing(error):
 class Answers:
     """A predictor whose answers are set by the test; it notes the sizes of its batches."""
 
-    manifest = SimpleNamespace(name="m")
+    manifest = SimpleNamespace(name="m", thresholds=Thresholds(0.2, 0.8))
 
     def __init__(self, decision: str = "parasitized", probability: float = 0.9) -> None:
         self.decision, self.probability = decision, probability
@@ -75,7 +75,8 @@ class Answers:
 
     def answer(self) -> CellPrediction:
         label = "parasitized" if self.probability >= 0.5 else "uninfected"
-        return CellPrediction(label, self.probability, self.decision, ("why",), "m", MAP)
+        reasons = ("why",) if self.decision == "rejected" else ()
+        return CellPrediction(label, self.probability, self.decision, reasons, "m", MAP)
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +165,7 @@ class TestAnalyse:
         tasks.analyse(ids)
         for row in Prediction.objects.filter(pk__in=ids):
             assert (row.state, row.label, row.decision) == ("done", "parasitized", "parasitized")
-            assert (row.probability, row.reasons) == (0.9, ["why"])
+            assert (row.probability, row.reasons) == (0.9, [])
             assert row.activation == [[0.0, 1.2346], [2.0, -1.0]]
             assert (row.attempts, row.token, row.error) == (1, None, "")
             assert row.queued_at <= row.started_at + MILLISECOND <= row.finished_at + MILLISECOND
@@ -175,6 +176,7 @@ class TestAnalyse:
         tasks.analyse(queued(slide, 1))
         row = Prediction.objects.get()
         assert (row.state, row.decision, row.label) == ("rejected", "rejected", "uninfected")
+        assert row.reasons == ["why"]
 
     def test_the_slide_counts_it(self, slide, predictor):
         tasks.analyse(queued(slide))
