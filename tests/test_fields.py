@@ -109,6 +109,16 @@ def test_matches_leave_out_the_edge_and_what_is_no_red_cell():
     numbers = figures([result])
     assert (numbers["precision"], numbers["recall"], numbers["f1"]) == (0.5, 0.5, 0.5)
     assert numbers["count_error_median"] == 0.5
+    assert "parasitized_found" not in numbers
+
+
+def test_of_parasitized_cells_the_share_found_is_told():
+    boxes = np.array([[20, 20, 30, 30], [40, 40, 50, 50], [60, 60, 70, 70]], float)
+    truth = Truth(boxes, np.ones(3, bool), np.array([True, True, False]), (100, 100))
+    found = [FoundCell((40, 40, 10, 10), 0.9, False), FoundCell((60, 60, 10, 10), 0.8, False)]
+    result = match(found, truth)
+    assert (result.parasitized, result.parasitized_found) == (2, 1)
+    assert figures([result, result])["parasitized_found"] == 0.5
 
 
 def test_an_altered_finder_is_refused(tmp_path):

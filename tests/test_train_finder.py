@@ -1,6 +1,7 @@
 """The finder's training: what windows ask for, and the command from folder to artifact."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from ml.finder_training import (
     STRIDE,
     WINDOW,
     FinderConfig,
+    _corner,
+    _drawn,
     one_cycle,
     read_fields,
     targets,
@@ -46,6 +49,25 @@ def test_a_cell_boxed_twice_is_one(fields):
     assert len(field.boxes) == 12
     assert field.parasitized.sum() == 1
     assert field.side == 76
+
+
+def shows(field, corner, size, which):
+    middle = (field.boxes[which, :2] + field.boxes[which, 2:]) / 2 - corner
+    return bool(((middle >= 0) & (middle < size)).all())
+
+
+def test_parasitized_cells_are_shown_as_often_as_all_others(fields):
+    """Of 24 healthy fields and one with a parasitized cell, in a window that shows 1 of 6 cells."""
+    infected, *_ = read_fields(fields)
+    healthy = replace(infected, parasitized=np.zeros(12, bool))
+    random = np.random.default_rng(1)
+    drawn = [_drawn([healthy] * 24 + [infected], random) for _ in range(400)]
+    assert 160 < sum(one is infected for one in drawn) < 260
+    size, which = 120.0, int(infected.parasitized.argmax())
+    for field, least, most in ((infected, 200, 320), (healthy, 1, 120)):
+        corners = [_corner(field, size, random) for _ in range(400)]
+        assert least < sum(shows(field, corner, size, which) for corner in corners) < most
+        assert all(0 <= x <= 400 - size and 0 <= y <= 300 - size for x, y in corners)
 
 
 def test_a_window_is_asked_for_the_cells_that_are_in_it(fields):
