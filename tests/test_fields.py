@@ -53,6 +53,19 @@ def test_a_wrong_guess_of_the_size_costs_no_cell(finder, factor, monkeypatch):
     assert abs(len(finder.find(image)) - len(expected)) <= 2
 
 
+def test_one_large_thing_is_not_taken_for_the_size_of_the_cells(finder, monkeypatch):
+    """Which is what the finder sees first: a cell three times as large lies among the others."""
+    image = draw_field(2, cells=60)
+    side = side_of(finder.find(image))
+    large = draw_field(7, cells=1).resize((5120, 3840))
+    x, y, width, height = finder.find(large)[0].box
+    image.paste(
+        large.crop((x, y, x + width, y + height)).resize((round(3 * side),) * 2), (500, 400)
+    )
+    monkeypatch.setattr(fields, "usual_side", lambda _: 3 * side)
+    assert len(finder.find(image)) > 35
+
+
 def test_cells_cut_by_the_edge_are_marked(finder):
     image = draw_field(3, cells=12, parasitized=0)
     cut = image.crop((160, 0, image.width, image.height))  # through the first column's middle
