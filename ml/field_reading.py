@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ml.boxes import Box, surroundings
-from ml.decisions import PARASITIZED, REJECTED, UNCERTAIN, decide
+from ml.decisions import REJECTED, UNCERTAIN, UNINFECTED, decide
 from ml.fields import Finder, FoundCell
 from ml.focus import LEAST, focus
 from ml.predictor import CellPrediction, Predictor
@@ -61,11 +61,12 @@ class FieldReader:
         return FieldReading(tuple(map(self._seen, cells)), None, (), *names)
 
     def _seen(self, cell: FieldCell) -> FieldCell:
-        """What shows a parasite for sure is not set aside unseen because it looks unlike the cells
-        of the training: of 112 parasitized cells of held-out fields four were."""
+        """What may hold a parasite is not set aside because it looks unlike the cells of the
+        training: a person sees it. In 74 held-out fields these were 32 of 7,963 cells, and four of
+        the 112 parasitized ones."""
         said = cell.said
-        sure = decide(said.probability, self.predictor.manifest.thresholds) == PARASITIZED
-        if said.decision != REJECTED or not sure:
+        likely = decide(said.probability, self.predictor.manifest.thresholds)
+        if said.decision != REJECTED or likely == UNINFECTED:
             return cell
         return replace(cell, said=replace(said, decision=UNCERTAIN))
 

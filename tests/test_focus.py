@@ -64,22 +64,26 @@ def test_a_field_of_things_that_are_no_red_cells_is_rejected(reader):
 
 @dataclass(frozen=True)
 class Strange:
-    """Rejects one cell of `every`, and says of all the rejected ones that they are parasitized."""
+    """Rejects one cell of `every`, whose probability is given."""
 
     manifest: Manifest
     every: int
+    probability: float = 0.99
 
     def predict(self, images):
-        rejected = CellPrediction("", 0.99, "rejected", ("Why.",), "m", ())
+        rejected = CellPrediction("", self.probability, "rejected", ("Why.",), "m", ())
         usual = CellPrediction("", 0.1, "uninfected", (), "m", ())
         return [usual if number % self.every else rejected for number in range(len(images))]
 
 
-def test_a_cell_that_surely_shows_a_parasite_is_not_set_aside(reader):
-    strange = Strange(reader.predictor.manifest, every=3)
+@pytest.mark.parametrize(
+    ("probability", "decision"), [(0.99, "uncertain"), (0.4, "uncertain"), (0.01, "rejected")]
+)
+def test_a_cell_that_may_hold_a_parasite_is_not_set_aside(reader, probability, decision):
+    strange = Strange(reader.predictor.manifest, 3, probability)
     reading = replace(reader, predictor=strange).read(draw_field(5, cells=40))
     assert reading.decision is None
-    assert {cell.said.decision for cell in reading.cells} == {"uninfected", "uncertain"}
+    assert {cell.said.decision for cell in reading.cells} == {"uninfected", decision}
     assert reading.cells[0].said.reasons == ("Why.",)
 
 
