@@ -16,6 +16,7 @@ import environ
 
 T = TypeVar("T")
 
+BASE_DIR = Path(__file__).resolve().parent.parent
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 SECRET_LENGTH = 50
@@ -40,11 +41,14 @@ class _EnvFile(environ.Env):
 class Environment:
     """The process's environment over the .env file; remembers which names were asked for."""
 
-    def __init__(self, values: Mapping[str, str], env_file: Path | None = None) -> None:
+    def __init__(self, values: Mapping[str, str]) -> None:
         self._own = values
-        self._file = read_env_file(env_file) if env_file else {}
-        self._where = env_file
+        self._file: dict[str, str] = {}
+        self._where: Path | None = None
         self.names: set[str] = set()
+
+    def add_file(self, path: Path) -> None:
+        self._file, self._where = read_env_file(path), path
 
     def read(self, name: str, parse: Callable[[str], T], default: T, wanted: str) -> T:
         """An empty variable counts as unset. Complaints never echo a value: it may be secret."""
@@ -54,7 +58,7 @@ class Environment:
             return default
         try:
             return parse(text)
-        except (ValueError, KeyError, environ.ImproperlyConfigured):
+        except (ValueError, KeyError, RuntimeError, environ.ImproperlyConfigured):
             stop(f"{name} is not understood: it must be {wanted}.")
 
     def text(self, name: str, default: str = "") -> str:
@@ -76,7 +80,7 @@ class Environment:
 
         One that is made here is closed to the machine's other accounts.
         """
-        path = self.read(name, lambda text: Path(text).expanduser().resolve(), default, "a folder")
+        path = self.read(name, place, default, "a folder")
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -156,6 +160,14 @@ def _keep_secret(path: Path, key: str) -> None:
 
 def _for_me_alone(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def place(text: str) -> Path:
+    """A relative one is in the project, whatever folder a command is given in.
+
+    RuntimeError where it begins with a ~user that this machine does not know.
+    """
+    return (BASE_DIR / Path(text).expanduser()).resolve()
 
 
 def boolean(text: str) -> bool:

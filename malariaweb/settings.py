@@ -1,20 +1,17 @@
 """Every setting. With none given the site runs on SQLite and files in var/; see .env.example."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
 
 from malariaweb import environment
-from malariaweb.environment import Environment
+from malariaweb.environment import BASE_DIR, Environment
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-named_env_file = os.environ.get("ENV_FILE", "")
-env_file = Path(named_env_file) if named_env_file else BASE_DIR / ".env"
-env = Environment(os.environ, env_file if named_env_file or env_file.exists() else None)
-env.names.add("ENV_FILE")
+env = Environment(os.environ)
+env_file = env.read("ENV_FILE", environment.place, None, "a file")
+if env_file or (BASE_DIR / ".env").exists():
+    env.add_file(env_file or BASE_DIR / ".env")
 
 # The place: a folder for everything this installation writes, an address, a port.
 VAR = env.folder("VAR", BASE_DIR / "var")

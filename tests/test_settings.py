@@ -6,6 +6,7 @@ import re
 import stat
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -48,14 +49,16 @@ MALFORMED = [
     ("STORAGE_QUOTA_GB", "all"),
     ("METRICS_TOKEN", "short"),
     ("VAR", "/dev/null/var"),
+    ("VAR", "~nobody-of-this-name/var"),
     ("ENV_FILE", "/nowhere/.env"),
+    ("ENV_FILE", "~nobody-of-this-name/.env"),
 ]
 
 
-def python(folder, program, **settings):
+def python(folder, program, cwd=ROOT, **settings):
     return subprocess.run(
         [sys.executable, "-c", program],
-        cwd=ROOT,
+        cwd=cwd,
         env=clean_environment(**({"VAR": str(folder)} | settings)),
         capture_output=True,
         text=True,
@@ -127,6 +130,16 @@ def test_an_unknown_name_or_line_in_the_env_file_stops_the_start(tmp_path, line,
     file = tmp_path / "env"
     file.write_text(line)
     assert refusal(tmp_path, ENV_FILE=str(file)).startswith(complaint)
+
+
+def test_relative_places_are_in_the_project_wherever_a_command_is_given(tmp_path):
+    """Else `start`, which changes its folder, and what it starts would use two of each."""
+    (tmp_path / "env").write_text("PORT=8123\n")
+    program = "from malariaweb import settings; print(settings.VAR, settings.PORT)"
+    relative = partial(os.path.relpath, start=ROOT)
+    places = {"VAR": relative(tmp_path / "var"), "ENV_FILE": relative(tmp_path / "env")}
+    done = python(tmp_path, program, cwd="/", PYTHONPATH=str(ROOT), **places)
+    assert (done.stdout, done.stderr) == (f"{tmp_path / 'var'} 8123\n", "")
 
 
 def test_an_empty_value_counts_as_unset(tmp_path):
