@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1
 PATIENCE_SECONDS = 28
 """A worker ends its task (ANALYSIS_SOFT_TIME_LIMIT), the web process its uploads."""
+SHORT_SECONDS, LONGEST_PAUSE = 10, 30
+"""Whoever ends sooner waits, ever longer: one that cannot start would only fill the log."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -29,19 +31,47 @@ class Stopped(Exception):
 
 def supervise(commands: Mapping[str, str], patience: float = PATIENCE_SECONDS) -> None:
     """Run commands until SIGINT, SIGTERM or SIGHUP; all have ended when this returns."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _asking():
         signal.signal(number, _stop)
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    programs = [Program(name, command) for name, command in commands.items()]
     try:
         while True:
-            for name, command in commands.items():
-                if name not in running:
-                    running[name] = _start(command)
-                elif running[name].poll() is not None:
-                    _bury(name, running.pop(name))
+            for program in programs:
+                program.keep()
             time.sleep(POLL_SECONDS)
     except Stopped:
-        _end(running.values(), patience)
+        _end([program.process for program in programs if program.process], patience)
+
+
+def _asking() -> list[signal.Signals]:
+    """Without SIGHUP where it is ignored: `nohup` lets a program outlive its terminal."""
+    hung_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
+
+
+class Program:
+    """One that runs, or is about to: it waits the longer the more often it has ended at once."""
+
+    def __init__(self, name: str, command: str) -> None:
+        self.name, self.command = name, command
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = self.due = self.pause = 0.0
+
+    def keep(self) -> None:
+        if self.process and self.process.poll() is not None:
+            self._bury(self.process)
+        if not self.process and time.monotonic() >= self.due:
+            self.process, self.started = _start(self.command), time.monotonic()
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        _kill(process)
+        now = time.monotonic()
+        lasted = now - self.started >= SHORT_SECONDS
+        self.pause = 0 if lasted else min(max(1, 2 * self.pause), LONGEST_PAUSE)
+        self.process, self.due = None, now + self.pause
+        when = f"in {self.pause:.0f} s" if self.pause else "now"
+        code = process.returncode
+        logger.error("The %s process ended (%s); it is started again %s.", self.name, code, when)
 
 
 def _stop(*_: object) -> NoReturn:
@@ -64,11 +94,6 @@ def _die_with_parent() -> None:
     """Where the kernel can (Linux), a killed supervisor leaves nothing running."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _bury(name: str, process: subprocess.Popen[bytes]) -> None:
-    _kill(process)
-    logger.error("The %s process ended (%s); it is started again.", name, process.returncode)
 
 
 def _end(processes: Collection[subprocess.Popen[bytes]], patience: float) -> None:

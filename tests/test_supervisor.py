@@ -2,10 +2,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from diagnosis.supervisor import SHORT_SECONDS, Program
 from tests.servers import ROOT, clean_environment, stop, wait_for
 
 SUPERVISE = """
@@ -24,11 +26,11 @@ time.sleep(600)
 
 
 class Supervised:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *before: str) -> None:
         self.folder = folder
         (folder / "program.py").write_text(PROGRAM)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISE, "program.py"],
+            [*before, sys.executable, "-c", SUPERVISE, "program.py"],
             cwd=folder,
             env=clean_environment(PYTHONPATH=str(ROOT), VAR=str(folder)),
             start_new_session=True,
@@ -53,8 +55,8 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def supervised(tmp_path):
-    supervised = Supervised(tmp_path)
+def supervised(tmp_path, request):
+    supervised = Supervised(tmp_path, *getattr(request, "param", []))
     yield supervised
     stop(supervised.process)
     for pid in supervised.running():
@@ -73,6 +75,40 @@ def test_every_way_of_asking_ends_all_even_a_program_that_will_not(supervised, n
     supervised.process.send_signal(number)
     assert supervised.process.wait(timeout=20) == 0
     assert supervised.running() == []
+
+
+@pytest.mark.parametrize("supervised", [["nohup"]], indirect=True)
+def test_nohup_lets_it_outlive_its_terminal(supervised):
+    supervised.process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        supervised.process.wait(timeout=3)
+    assert len(supervised.running()) == 2
+    supervised.process.terminate()
+    assert supervised.process.wait(timeout=20) == 0
+
+
+def test_a_program_that_ends_at_once_waits_ever_longer(monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    program, starts = Program("web", "false"), []
+    for now[0] in range(100):
+        if program.process is None and now[0] >= program.due:
+            starts.append(now[0])
+        program.keep()
+        program.process and program.process.wait()
+    assert starts == [0, 2, 5, 10, 19, 36, 67, 98]
+    assert "The web process ended (1); it is started again in 30 s." in caplog.messages
+
+
+def test_a_program_that_ran_for_long_is_started_again_at_once(monkeypatch):
+    program = Program("web", "false")
+    program.keep()
+    program.process.wait()
+    program.started -= SHORT_SECONDS
+    first = program.process
+    program.keep()
+    assert program.process not in (None, first)
+    program.process.wait()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a signal that only Linux sends")
