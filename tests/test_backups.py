@@ -1,7 +1,9 @@
 """A backup restored into an empty installation is the same, row by row and file by file."""
 
 import io
+import os
 import shutil
+import signal
 import tarfile
 from contextlib import contextmanager
 from datetime import timedelta
@@ -141,13 +143,17 @@ def archive(tmp_path, transactional_db):
     return path
 
 
-@pytest.fixture
-def emptied(archive, settings):
+def remove_rows() -> None:
     for model in reversed(backups.models()):
         with connection.constraint_checks_disabled():
             model._base_manager.all()._raw_delete("default")
     for kind in (User.groups, User.user_permissions, Group.permissions):
         kind.through.objects.all()._raw_delete("default")
+
+
+@pytest.fixture
+def emptied(archive, settings):
+    remove_rows()
     shutil.rmtree(settings.MEDIA_ROOT)
     return archive
 
@@ -250,6 +256,53 @@ def test_a_restore_that_breaks_off_leaves_nothing(emptied, monkeypatch, settings
     monkeypatch.undo()
     call_command("restore", emptied)
     assert Prediction.objects.count() == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_restore_that_is_asked_to_end_leaves_nothing(emptied, monkeypatch, settings, number):
+    save, calls = default_storage.save, []
+
+    def interrupted(name, content):
+        calls.append(save(name, content))
+        if len(calls) == 3:
+            os.kill(os.getpid(), number)
+        return calls[-1]
+
+    if number != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+    monkeypatch.setattr(default_storage, "save", interrupted)
+    assert refusal(emptied) == "Stopped: nothing was restored."
+    assert not User.objects.exists()
+    assert files(settings.MEDIA_ROOT) == {}
+
+
+def test_nothing_hinders_the_next_try_after_a_restore_that_was_killed(
+    emptied, monkeypatch, settings
+):
+    with tarfile.open(emptied) as tar:
+        media = [entry for entry in tar if entry.name.startswith("media/")]
+        stored = {entry.name: tar.extractfile(entry).read() for entry in media}
+    whole, half, *_ = stored
+    for name, content in ((whole, stored[whole]), (half, stored[half][:9])):
+        path = settings.MEDIA_ROOT / name.removeprefix("media/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    call_command("restore", emptied)
+    assert {f"media/{name}": found for name, found in files(settings.MEDIA_ROOT).items()} == stored
+
+
+def test_images_that_outlived_their_database_outlive_a_restore_that_breaks_off(
+    archive, monkeypatch, settings
+):
+    stored = files(settings.MEDIA_ROOT)
+    remove_rows()
+
+    def fails():
+        raise OSError("no space left")
+
+    monkeypatch.setattr(restoring, "_continue_numbers", fails)
+    assert "Nothing was restored" in refusal(archive)
+    assert files(settings.MEDIA_ROOT) == stored
 
 
 def test_an_archive_is_not_overwritten(archive, capsys):
