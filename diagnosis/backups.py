@@ -2,7 +2,7 @@
 
 A tar, written and read as a stream; in this order:
 
-    backup.json                 the format and the migrations of the database
+    backup.json                 the format, the site's version and the migrations of the database
     rows/<app>.<model>.jsonl.gz    one row a line, as Django serialises it
     media/<name>                the files that rows name
     checksums.json              SHA-256 of every entry before it: without it an archive is cut off
@@ -15,8 +15,11 @@ import dataclasses
 import gzip
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -26,6 +29,7 @@ from typing import IO, Any, cast
 
 from allauth.usersessions.models import UserSession
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
@@ -117,7 +121,7 @@ def _write(file: IO[bytes]) -> Written:
     written = Written()
     with Archive(file) as archive, tempfile.TemporaryFile() as names:
         with _snapshot():
-            archive.add_bytes(ABOUT, _json({"format": FORMAT, "migrations": migrations()}))
+            archive.add_bytes(ABOUT, _json(_about()))
             for model in models():
                 written.counts[model._meta.label] = _write_rows(archive, model, names)
         names.seek(0)
@@ -257,6 +261,24 @@ class Exact(DjangoJSONEncoder):
 
 def _json(values: Any) -> bytes:
     return json.dumps(values).encode()
+
+
+def _about() -> dict[str, Any]:
+    return {"format": FORMAT, "version": version(), "migrations": migrations()}
+
+
+def version() -> str:
+    """The commit of this copy of the project, or its version where git knows none."""
+    git = shutil.which("git")
+    if git and (settings.BASE_DIR / ".git").exists():
+        command = [git, "-C", str(settings.BASE_DIR), "rev-parse", "--short=12", "HEAD"]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not asked.returncode:
+            return f"commit {asked.stdout.strip()}"
+    about: str = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"][
+        "version"
+    ]
+    return about
 
 
 def migrations() -> list[str]:

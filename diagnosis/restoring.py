@@ -86,9 +86,10 @@ def _refuse_another_version(content: bytes) -> str:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise BackupError("This backup has a format that this version of the site does not read.")
     if differing := sorted(set(about["migrations"]) ^ set(migrations())):
+        which = f"{about['version']}; " if "version" in about else ""
         raise BackupError(
-            "This backup was made by another version of the site "
-            f"(its database differs by {differing[-1]}): restore it with that version, then update."
+            f"This backup was made by another version of the site ({which}its database differs "
+            f"by {differing[-1]}): restore it with that version, then update."
         )
     return sha256(content).hexdigest()
 

@@ -1,7 +1,9 @@
 """A backup restored into an empty installation is the same, row by row and file by file."""
 
 import io
+import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -204,6 +206,13 @@ def without_end(name, content):
         yield name, content
 
 
+def without_version(name, content):
+    """As it was written before it said so."""
+    about = json.loads(content) if name == backups.ABOUT else {}
+    about.pop("version", None)
+    yield name, json.dumps(about).encode() if about else content
+
+
 @pytest.mark.parametrize("change", [flipped, one_lost, one_more, without_end])
 def test_an_altered_archive_is_refused(emptied, change):
     rewritten(emptied, change)
@@ -233,11 +242,20 @@ def test_another_version_is_refused(emptied):
             [timezone.now()],
         )
     try:
-        assert "another version of the site" in refusal(emptied)
+        assert f"another version of the site ({backups.version()}; its" in refusal(emptied)
         assert "diagnosis.9999" in refusal(emptied)
+        rewritten(emptied, without_version)
+        assert "another version of the site (its database differs" in refusal(emptied)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM django_migrations WHERE name = '9999'")
+
+
+def test_the_version_is_a_commit_where_there_is_one(tmp_path, settings):
+    assert re.fullmatch(r"commit [0-9a-f]{12}", backups.version())
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    settings.BASE_DIR = tmp_path
+    assert backups.version() == "1.2.3"
 
 
 def test_a_restore_that_breaks_off_leaves_nothing(emptied, monkeypatch, settings):
