@@ -13,6 +13,7 @@ from tests.browser import send_to_new_slide
 from tests.servers import ROOT, Site
 from tests.test_browser import (  # noqa: F401
     LANGUAGE_IN,
+    NARROW,
     PHONE,
     WIDE,
     ada,
@@ -468,6 +469,23 @@ def test_a_whole_field_is_set_aside_without_javascript(open_page, ada, field_add
     expect(field.get_by_text("wrong slide")).to_be_visible()
     field.get_by_role("button", name="Take back").click()
     expect(field.get_by_text("wrong slide")).to_have_count(0)
+
+
+CUT_OFF = """() => [...document.querySelectorAll(".cell .review *")].filter((part) => {
+    const end = part.closest(".review").getBoundingClientRect().right;
+    return part.getBoundingClientRect().right > end + 0.5;
+}).map((part) => part.outerHTML)"""
+
+
+def test_all_of_an_opinion_on_a_field_is_seen_on_a_narrow_phone(open_page, ada, field_address):
+    page = open_page(storage_state=ada)
+    page.goto(field_address)
+    page.locator(".crumbs a").last.click()
+    for language, width in (("fr", 360), ("pt", 320)):
+        page.set_viewport_size(NARROW | {"width": width})
+        choose_language(page, language)
+        expect(page.locator(".cell .review input[required]")).to_be_visible()
+        assert page.evaluate(CUT_OFF) == []
 
 
 def test_without_javascript_the_photograph_is_there(open_page, ada, field_address):
