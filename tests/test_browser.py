@@ -473,7 +473,7 @@ def test_a_report_is_signed_by_keyboard_and_a_review_says_that_the_slide_changed
 
 COVERED = """() => {
     const { activeElement: focused } = document;
-    const bars = [...document.querySelectorAll(".places, .sending")];
+    const bars = [...document.querySelectorAll(".places, .send-bar")];
     if (!focused.closest("main") || bars.some((bar) => bar.contains(focused))) return [];
     const end = Math.min(...bars.map((bar) => bar.getBoundingClientRect().top));
     return focused.getBoundingClientRect().bottom > end ? [focused.outerHTML] : [];
@@ -511,3 +511,20 @@ def test_long_names_make_nothing_scroll_sideways(open_page, ada, tmp_path, viewp
     assert has_no_sideways_scroll(page)
     page.goto("/slides/")
     assert has_no_sideways_scroll(page)
+
+
+def test_files_being_sent_make_nothing_scroll_sideways(open_page, ada, tmp_path):
+    page = open_page(storage_state=ada)
+    page.set_viewport_size(NARROW)
+    page.goto("/slides/new/")
+    page.locator("[name=code]").fill("SLOW")
+    long = tmp_path / f"{'a-very-long-name-' * 8}.png"
+    drawn(tmp_path, 52)[0].rename(long)
+    held: list[Route] = []
+    page.route("**/images/", lambda route: held.append(route))
+    send(page, long)
+    expect(page.locator(".file-state")).to_contain_text("%")
+    assert has_no_sideways_scroll(page)
+    held[0].continue_()
+    expect(page.locator(".cell")).to_have_count(1)
+
