@@ -528,3 +528,17 @@ def test_files_being_sent_make_nothing_scroll_sideways(open_page, ada, tmp_path)
     held[0].continue_()
     expect(page.locator(".cell")).to_have_count(1)
 
+
+ROOM = """input => {
+    const room = input.offsetWidth;
+    input.style.width = "max-content";
+    return room - input.offsetWidth;
+}"""
+
+
+def test_dates_have_room_on_a_narrow_phone(open_page, ada):
+    page = open_page(storage_state=ada)
+    for width in (320, 360):
+        page.set_viewport_size(NARROW | {"width": width})
+        page.goto("/slides/")
+        assert page.locator("[name=since]").evaluate(ROOM) >= 0, width
