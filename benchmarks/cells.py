@@ -17,7 +17,7 @@ ENDINGS = ("png", "jpg", "jpeg", "avif", "tif", "tiff")
 
 
 def cells(paths: Sequence[Path], count: int, folder: Path) -> list[Path]:
-    """As many PNG files in `folder`, mixed; some stand for several where there are too few."""
+    """As many PNG files in `folder`, mixed; where there are too few, some come again with marks."""
     sources = sorted(file for path in paths for file in _below(path)) or _drawn(folder, count)
     random.Random(0).shuffle(sources)
     there = folder / f"{count}-cells"
@@ -26,7 +26,7 @@ def cells(paths: Sequence[Path], count: int, folder: Path) -> list[Path]:
     for file, source in zip(files, sources, strict=False):
         as_png(source, file)
     for file, twin in zip(files[len(sources) :], cycle(files[: len(sources)]), strict=False):
-        file.symlink_to(twin)
+        file.write_bytes(unlike_all_others([twin]))
     return files
 
 

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from benchmarks.cells import cells
+from ml.drawing import draw_cell
+from ml.images import read_image
 from tests.servers import ROOT, clean_environment
 
 STARTED_BY_LOCUST = "people"
@@ -34,3 +37,11 @@ def test_each_of_them_stands_in_the_table():
         if 'if __name__ == "__main__"' in path.read_text()
     ]
     assert [name for name in programs if f"| `python -m benchmarks.{name}" not in table] == []
+
+
+def test_cells_that_come_again_are_other_pictures(tmp_path):
+    """The site stores and reads the same picture once."""
+    for seed in range(2):
+        draw_cell(seed, parasitized=False).save(tmp_path / f"{seed}.png")
+    files = cells([tmp_path], 5, tmp_path)
+    assert len({read_image(file).tobytes() for file in files}) == 5
