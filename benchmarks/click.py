@@ -22,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.cells import cells
 from benchmarks.figures import Figure, parser, show
-from tests.browser import ARGUMENTS, CHROMIUM, send, send_to_new_slide, sign_up
+from tests.browser import ARGUMENTS, CHROMIUM, PATIENCE, send, send_to_new_slide, sign_up
 from tests.servers import Site, postgres_server, redis_server
 
 WARM_UP = 3
@@ -35,7 +35,8 @@ print(json.dumps([[moment.timestamp() for moment in row] for row in rows]))
 """
 
 
-SEEN = """count => new Promise((done) => {
+SEEN = """([count, patience]) => new Promise((done, fail) => {
+    setTimeout(() => fail(new Error(`Cell ${count} had no answer in ${patience} ms.`)), patience);
     const look = () => {
         if (document.querySelectorAll("#cells .cell:not(.waiting)").length < count) return;
         observer.disconnect();
@@ -55,7 +56,7 @@ def clicks(page: Page, files: list[Path]) -> Iterator[tuple[float, float]]:
     page.on("request", lambda asked: sent.append(time.time()) if _is_upload(asked) else None)
     for number, file in enumerate(files[1:], 2):
         send(page, file)
-        seen = page.evaluate(SEEN, number)
+        seen = page.evaluate(SEEN, [number, PATIENCE])
         yield sent[-1], seen
 
 

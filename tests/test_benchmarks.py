@@ -3,10 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+from playwright.sync_api import Error
+
 from benchmarks.cells import cells
+from benchmarks.click import SEEN
 from ml.drawing import draw_cell
 from ml.images import read_image
 from tests.servers import ROOT, clean_environment
+from tests.test_browser import chromium  # noqa: F401  (a fixture)
 
 STARTED_BY_LOCUST = "people"
 
@@ -45,3 +50,11 @@ def test_cells_that_come_again_are_other_pictures(tmp_path):
         draw_cell(seed, parasitized=False).save(tmp_path / f"{seed}.png")
     files = cells([tmp_path], 5, tmp_path)
     assert len({read_image(file).tobytes() for file in files}) == 5
+
+
+def test_an_answer_that_does_not_come_is_not_awaited_for_ever(chromium):  # noqa: F811
+    page = chromium.new_page()
+    page.set_content('<ul id="cells"><li class="cell"></li></ul>')
+    assert page.evaluate(SEEN, [1, 1000]) > 0
+    with pytest.raises(Error, match="Cell 2 had no answer in 100 ms"):
+        page.evaluate(SEEN, [2, 100])
