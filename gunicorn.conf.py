@@ -5,10 +5,12 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from malariaweb import settings
 
-bind = f"{settings.LISTEN_ON}:{settings.PORT}"
+host = f"[{settings.LISTEN_ON}]" if ":" in settings.LISTEN_ON else settings.LISTEN_ON
+bind = f"{host}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
 threads = settings.WEB_THREADS
 # A bad setting then ends the start with its sentence, instead of ending one process after another.
@@ -35,7 +37,16 @@ if settings.METRICS_TOKEN:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
 
 
+def way_from(url: str) -> str:
+    """To the port that listens, where the address has another; https always has its proxy."""
+    parts = urlsplit(url)
+    port = parts.port or 80
+    if parts.scheme != "http" or port == settings.PORT:
+        return ""
+    return f"It listens on port {settings.PORT}: lead port {port} there, or set PORT={port}.\n"
+
+
 def when_ready(server: Any) -> None:
     address = settings.SITE_URL or f"http://localhost:{settings.PORT}"
-    sys.stdout.write(f"The site is ready at {address}\n")
+    sys.stdout.write(f"The site is ready at {address}\n{way_from(settings.SITE_URL)}")
     sys.stdout.flush()

@@ -64,7 +64,7 @@ def the_engine_is_installed(**_: Any) -> list[CheckMessage]:
 
 @register()
 def the_address_is_safe(**_: Any) -> list[CheckMessage]:
-    if not settings.SITE_URL or settings.LISTEN_ON == "127.0.0.1":
+    if not settings.SITE_URL or settings.LISTEN_ON in ("127.0.0.1", "::1"):
         return []
     found: list[CheckMessage] = []
     if settings.DEBUG:

@@ -7,6 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ SECRET_LENGTH = 50
 WAIT = 2.0
 """Seconds for another process to finish writing the key."""
 LINE = re.compile(r"(#.*|(export )?\w+=.*)?")
+HOST = re.compile(r"[a-z0-9_.-]+")
 EMAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
@@ -80,11 +82,7 @@ class Environment:
 
         One that is made here is closed to the machine's other accounts.
         """
-        path = self.read(name, place, default, "a folder")
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            stop(f"{name}: the folder {path} cannot be made ({error.strerror}).")
+        path = made(name, self.read(name, place, default, "a folder"))
         if not os.access(path, os.W_OK | os.X_OK):
             stop(f"{name}: the folder {path} cannot be written to.")
         return path
@@ -132,6 +130,13 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 def kept_secret(path: Path) -> str:
     """Two processes starting at once must end up with one key: the first of them makes it."""
+    try:
+        return _first_key(path)
+    except OSError as error:
+        stop(f"The secret key in {path} cannot be read or made ({error.strerror}).")
+
+
+def _first_key(path: Path) -> str:
     if not path.exists():
         with contextlib.suppress(FileExistsError):
             _keep_secret(path, secrets.token_urlsafe(SECRET_LENGTH))
@@ -160,6 +165,14 @@ def _keep_secret(path: Path, key: str) -> None:
 
 def _for_me_alone(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def made(name: str, path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"{name}: the folder {path} cannot be made ({error.strerror}).")
+    return path
 
 
 def place(text: str) -> Path:
@@ -201,13 +214,39 @@ def site_url(text: str) -> str:
     parts = urlsplit(url_of("http", "https")(text.rstrip("/").lower()))
     if parts.path or parts.query or parts.fragment or parts.username:
         raise ValueError(text)
-    return f"{parts.scheme}://{parts.netloc}"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{_known_host(parts.hostname or '')}{port}"
+
+
+def _known_host(host: str) -> str:
+    """As browsers send it: letters beyond ASCII in the form that the name's servers know."""
+    if ":" in host:
+        return f"[{ip_address(host)}]"
+    name = host if host.isascii() else host.encode("idna").decode()
+    if not HOST.fullmatch(name):
+        raise ValueError(host)
+    return name
 
 
 def host_of(url: str) -> str:
     """As in a Host header, without the port."""
     host = urlsplit(url).hostname or ""
     return f"[{host}]" if ":" in host else host
+
+
+def listen_on(url: str) -> str:
+    """An address that only this machine has needs no other to reach the port."""
+    host = urlsplit(url).hostname or "localhost"
+    if ":" in host:
+        return "::1" if host == "::1" else "::"
+    return "127.0.0.1" if host in ("localhost", "127.0.0.1") else "0.0.0.0"  # nosec B104
+
+
+def redis(text: str) -> str:
+    """Its path, if there is one, is the number of a database."""
+    if not re.fullmatch(r"/?|/\d+", urlsplit(url_of("redis", "rediss")(text)).path):
+        raise ValueError(text)
+    return text
 
 
 def cores() -> int:
@@ -223,6 +262,7 @@ def database(text: str) -> dict[str, Any]:
     if urlsplit(text).scheme not in {"postgres", "postgresql"}:
         raise ValueError(text)
     config = environ.Env.db_url_config(text)
+    config["OPTIONS"] = {"connect_timeout": 5} | config.get("OPTIONS", {})
     if not (config["NAME"] and config["HOST"]):
         raise ValueError(text)
     return config

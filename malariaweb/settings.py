@@ -34,8 +34,7 @@ if SITE_URL.startswith("https:") and not TRUSTED_PROXY_COUNT:
 HTTPS = SITE_URL.startswith("https:")
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = LOCAL_HOSTS + ([environment.host_of(SITE_URL)] if SITE_URL else [])
-# An address that only this machine has needs no other to reach the port.
-LISTEN_ON = "127.0.0.1" if ALLOWED_HOSTS[-1] in LOCAL_HOSTS else "0.0.0.0"  # nosec B104
+LISTEN_ON = environment.listen_on(SITE_URL)
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 # Probes ask the web process itself, past the proxy that ends https.
@@ -185,7 +184,7 @@ DATABASES = {"default": POSTGRESQL or SQLITE}
 # Cache: one that all processes share, or each would count its own rate limits.
 REDIS_URL = env.read(
     "REDIS_URL",
-    environment.url_of("redis", "rediss"),
+    environment.redis,
     "",
     "like redis://user:password@host:6379/0",
 )
@@ -235,8 +234,7 @@ if S3_BUCKET:
         connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2}
     )
 STATIC_URL = "static/"
-STATIC_ROOT = VAR / "static"
-STATIC_ROOT.mkdir(exist_ok=True)  # whitenoise wants it, before `prepare` as well
+STATIC_ROOT = environment.made("VAR", VAR / "static")  # whitenoise wants it before `prepare`
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # the finders have the plain names
 STORAGES = {

@@ -60,6 +60,7 @@ def test_an_engine_that_is_not_there(settings):
     [
         ("", "127.0.0.1", True, []),
         ("http://localhost:8000", "127.0.0.1", True, []),
+        ("http://[::1]:8000", "::1", True, []),
         ("https://malaria.example.org", "0.0.0.0", False, []),
         ("https://malaria.example.org", "0.0.0.0", True, ["diagnosis.E002"]),
         ("http://192.168.1.20", "0.0.0.0", False, ["diagnosis.W003"]),

@@ -28,6 +28,9 @@ MALFORMED = [
     ("SITE_URL", "malaria.example.org"),
     ("SITE_URL", "https://malaria.example.org/app"),
     ("SITE_URL", "ftp://malaria.example.org"),
+    ("SITE_URL", "https://malaria example.org"),
+    ("SITE_URL", "https://malária example.org"),
+    ("SITE_URL", "https://[::g]"),
     ("SECRET_KEY", "too-short"),
     ("SECRET_KEY", "django-insecure-" + KEY),
     ("DATABASE_URL", "mysql://user:password@host/name"),
@@ -35,6 +38,7 @@ MALFORMED = [
     ("DATABASE_URL", "postgres://user:password@host:5432/"),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "redis://host:six/0"),
+    ("REDIS_URL", "redis://host:6379/abc"),
     ("S3_ENDPOINT_URL", "s3.example.org"),
     ("EMAIL_URL", "mail.example.org:587"),
     ("MODEL_ENGINE", "jax"),
@@ -190,6 +194,11 @@ def test_an_empty_secret_key_is_said_in_one_sentence(tmp_path, monkeypatch):
         environment.kept_secret(tmp_path / "secret_key")
 
 
+def test_a_secret_key_that_cannot_be_read_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "secret_key").mkdir()
+    assert "secret_key cannot be read or made (Is a directory)" in refusal(tmp_path)
+
+
 def test_processes_that_start_together_agree_on_the_secret_key(tmp_path):
     program = "from malariaweb.settings import SECRET_KEY; print(SECRET_KEY)"
     env = clean_environment(VAR=str(tmp_path))
@@ -234,6 +243,34 @@ def test_plain_http_works_in_a_laboratory(tmp_path):
         0,
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "listens_on"),
+    [
+        ("http://localhost:8111", "localhost", "127.0.0.1"),
+        ("http://[::1]:8111", "[::1]", "::1"),
+        ("http://[fd00:0::20]:8111", "[fd00::20]", "::"),
+    ],
+)
+def test_the_family_of_the_address_is_listened_to(tmp_path, url, host, listens_on):
+    found = read(tmp_path, "ALLOWED_HOSTS[-1]", "LISTEN_ON", SITE_URL=url)
+    assert found == [host, listens_on]
+
+
+def test_a_name_beyond_ascii_is_written_as_browsers_send_it(tmp_path):
+    names = ("ALLOWED_HOSTS[-1]", "CSRF_TRUSTED_ORIGINS")
+    host = "xn--malria-rta.example.org"
+    found = read(tmp_path, *names, SITE_URL="https://Malária.example.org:8443/")
+    assert found == [host, [f"https://{host}:8443"]]
+
+
+def test_a_silent_database_is_not_waited_for_for_long_unless_asked(tmp_path):
+    url, name = "postgres://user@db:5432/malaria", "DATABASES['default']['OPTIONS']"
+    assert read(tmp_path, name, DATABASE_URL=url) == {"connect_timeout": 5}
+    asked = {"connect_timeout": 60, "sslmode": "require"}
+    url += "?connect_timeout=60&sslmode=require"
+    assert read(tmp_path, name, DATABASE_URL=url) == asked
 
 
 def test_https_needs_the_proxy_that_ends_it(tmp_path):

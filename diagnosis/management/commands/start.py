@@ -24,7 +24,8 @@ class Command(BaseCommand):
         self.refuse_busy_port()
         self.check(display_num_errors=False)
         call_command("prepare", stdout=self.stdout, stderr=self.stderr)
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = os.environ.get("PATH", os.defpath)
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
         os.chdir(settings.BASE_DIR)
         commands = parse_procfile(Path("Procfile").read_text()).processes
         self.stdout.write("Starting. Ctrl-C stops the site.")
@@ -34,12 +35,13 @@ class Command(BaseCommand):
 
     def refuse_busy_port(self) -> None:
         """Gunicorn would say it five times in five seconds."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        family = socket.AF_INET6 if ":" in settings.LISTEN_ON else socket.AF_INET
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((settings.LISTEN_ON, settings.PORT))
-            except OSError as error:
-                raise CommandError(self.why(error)) from None
+        except OSError as error:
+            raise CommandError(self.why(error)) from None
 
     def why(self, error: OSError) -> str:
         port = settings.PORT
