@@ -14,14 +14,18 @@ FOR_TRAINING = {
 }
 
 
-def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "malariaweb.settings")
+def run() -> None:
     try:
         from django.core.management import execute_from_command_line
     except ImportError:
         sys.exit("Django is not installed in this Python: use .venv/bin/python, or `make run`.")
+    execute_from_command_line(sys.argv)
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "malariaweb.settings")
     try:
-        execute_from_command_line(sys.argv)
+        run()
     except KeyboardInterrupt:
         sys.exit("Stopped.")
     except ModuleNotFoundError as error:

@@ -1,16 +1,21 @@
 """The database is brought up to this version while the one before still serves."""
 
+import errno
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
 PATIENCE_MS = 500
 """Less than the second after which PostgreSQL ends a deadlock, by ending either side of it."""
 TRIES = 60
+ROOM = 1_000_000
+"""Bytes below which SQLite fails, and says of a full disk that its input or output failed."""
 Result = TypeVar("Result")
 
 
@@ -54,3 +59,18 @@ def limited(timeout: str, most: str) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"RESET {timeout}")
+
+
+def complaint(error: OperationalError | OSError) -> str:
+    """For whoever prepares an installation: what its database or its folder is in want of."""
+    if _is_full(error):
+        return f"The disk of {settings.VAR} is full: make room there, and start again."
+    if isinstance(error, OSError):
+        return f"{error.filename or settings.VAR} cannot be used ({error.strerror or error})."
+    return f"The database cannot be used: {error}".strip()
+
+
+def _is_full(error: OperationalError | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return connection.vendor == "sqlite" and shutil.disk_usage(settings.VAR).free < ROOM

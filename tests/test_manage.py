@@ -9,10 +9,21 @@ sys.modules[sys.argv.pop(1)] = None
 runpy.run_path("manage.py", run_name="__main__")
 """
 
+INTERRUPTED = """
+import runpy, sys
+class Interrupted:
+    package = sys.argv.pop(1)
+    def find_spec(self, name, *_):
+        if name == self.package:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_path("manage.py", run_name="__main__")
+"""
 
-def manage_without(package, folder, *arguments):
+
+def manage_without(package, folder, *arguments, program=WITHOUT):
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT, package, *arguments],
+        [sys.executable, "-c", program, package, *arguments],
         cwd=ROOT,
         env=clean_environment(VAR=str(folder)),
         capture_output=True,
@@ -32,6 +43,11 @@ def test_without_django_make_is_named(tmp_path):
     assert done.returncode == 1
     assert "make run" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_django_is_loaded_is_no_fault(tmp_path):
+    done = manage_without("django.core.management", tmp_path, "check", program=INTERRUPTED)
+    assert (done.returncode, done.stderr) == (1, "Stopped.\n")
 
 
 def test_another_missing_module_is_a_mistake_and_shown(tmp_path):

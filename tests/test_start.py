@@ -1,14 +1,19 @@
+import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from diagnosis.models import Membership, Role
 from tests.servers import ROOT, Site, wait_for
@@ -108,6 +113,74 @@ def test_a_database_out_of_reach_is_said_in_words(site):
     with pytest.raises(RuntimeError, match="The database cannot be used") as failure:
         site.manage("prepare", DATABASE_URL=url)
     assert "Traceback" not in str(failure.value)
+
+
+def test_a_silent_database_is_said_in_words_soon(site):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        asked = time.monotonic()
+        with pytest.raises(RuntimeError, match="The database cannot be used: .*timeout"):
+            site.manage("start", DATABASE_URL=url)
+    assert time.monotonic() - asked < 30
+
+
+def test_without_a_path_it_starts_all_the_same(site, prepared_var):
+    shutil.copytree(prepared_var, site.var)
+    del site.env["PATH"]
+    process = start(site)
+    wait_for(site.answers, "the site", log=site.log)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        ("diagnosis.upgrade.migrate", OperationalError("disk I/O error")),
+        ("diagnosis.management.commands.prepare.collect_static", OSError(errno.ENOSPC, "full")),
+    ],
+)
+def test_a_full_disk_is_said_in_words(db, monkeypatch, settings, broken, error):
+    def fails():
+        raise error
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 4096))
+    monkeypatch.setattr(broken, fails)
+    with pytest.raises(CommandError, match=f"^The disk of {settings.VAR} is full"):
+        call_command("prepare")
+
+
+def test_a_folder_that_cannot_be_written_is_named(db, monkeypatch):
+    def fails():
+        raise PermissionError(errno.EACCES, "Permission denied", "/var/static")
+
+    monkeypatch.setattr("diagnosis.management.commands.prepare.collect_static", fails)
+    with pytest.raises(CommandError, match=r"^/var/static cannot be used \(Permission denied\)"):
+        call_command("prepare")
+
+
+def test_another_port_than_the_addresses_is_named(site, prepared_var):
+    shutil.copytree(prepared_var, site.var)
+    site.env["SITE_URL"] = "http://localhost:1"
+    process = start(site)
+    wait_for(lambda: site.said(f"It listens on port {site.port}: "), "the site", log=site.log)
+    assert site.said("ready at http://localhost:1\n")
+    assert site.said("or set PORT=1.")
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="needs IPv6")
+def test_an_ipv6_address_answers(site, prepared_var):
+    shutil.copytree(prepared_var, site.var)
+    site.url = site.env["SITE_URL"] = f"http://[::1]:{site.port}"
+    process = start(site)
+    wait_for(site.answers, "the site", log=site.log)
+    assert site.said(f"ready at {site.url}\n")
+    assert not site.said("It listens on port")
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
 
 
 @pytest.mark.django_db

@@ -32,11 +32,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, static: bool, **options: Any) -> None:
         try:
-            upgrade.migrate()
-            name_index.make()
-            call_command("createcachetable", verbosity=0)
-        except OperationalError as error:
-            raise CommandError(f"The database cannot be used: {error}".strip()) from None
+            self.prepare(static)
+        except (OperationalError, OSError) as error:
+            raise CommandError(upgrade.complaint(error)) from None
+
+    def prepare(self, static: bool) -> None:
+        upgrade.migrate()
+        name_index.make()
+        call_command("createcachetable", verbosity=0)
         if static:
             collect_static()
         with suppress(ArtifactError):  # a system check has said so already

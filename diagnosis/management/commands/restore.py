@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from diagnosis import backups, restoring
+from diagnosis import backups, restoring, upgrade
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         except backups.BackupError as error:
             raise CommandError(str(error)) from None
         except OperationalError as error:
-            raise CommandError(f"The database cannot be used: {error}".strip()) from None
+            raise CommandError(upgrade.complaint(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped: nothing was restored.", returncode=130) from None
         self.stdout.write(f"{counts} are restored. Now start the site.")
