@@ -71,7 +71,7 @@ def test_cells_cut_by_the_edge_are_marked(finder):
     cut = image.crop((160, 0, image.width, image.height))  # through the first column's middle
     found = finder.find(cut)
     assert len(found) == 12
-    assert [cell.edge for cell in found if cell.box[0] == 0] == [True] * 3
+    assert [cell.edge for cell in found if cell.box[0] < 10] == [True] * 3
     inner = [c for c in found if c.box[0] > 50 and sum(c.box[::2]) < cut.width - 50]
     assert [cell.edge for cell in inner] == [False] * 6
 
