@@ -21,16 +21,23 @@ def main() -> None:
     made.add_argument("--json", type=Path, default=Path("runs/benchmarks.json"))
     options = made.parse_args()
     found = {}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only:
-            paths = [options.training] if name == "training" and options.training else options.paths
             kept = Path(folder) / f"{name}.json"
-            command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, paths)]
+            paths = map(str, paths_of(name, options))
+            command = [sys.executable, "-m", f"benchmarks.{name}", *paths]
             subprocess.run([*command, "--json", str(kept)], check=True)
             found[name] = json.loads(kept.read_text())
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(found, indent=2) + "\n")
+            options.json.write_text(json.dumps(found, indent=2) + "\n")
     sys.stdout.write(f"All of it is in {options.json}.\n")
+
+
+def paths_of(name: str, options: argparse.Namespace) -> list[Path]:
+    """A training takes a folder of both classes; the others take cells of any."""
+    if name != "training":
+        return options.paths
+    return [options.training] if options.training else []
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Programs beside the site start as their README says: by themselves, without its settings."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error
 
+from benchmarks import __main__ as all_of_them
 from benchmarks.cells import cells
 from benchmarks.click import SEEN
 from ml.drawing import draw_cell
@@ -58,3 +61,23 @@ def test_an_answer_that_does_not_come_is_not_awaited_for_ever(chromium):  # noqa
     assert page.evaluate(SEEN, [1, 1000]) > 0
     with pytest.raises(Error, match="Cell 2 had no answer in 100 ms"):
         page.evaluate(SEEN, [2, 100])
+
+
+def test_a_training_gets_no_folder_of_cells_and_what_was_found_before_a_fault_is_kept(
+    tmp_path, monkeypatch
+):
+    commands = []
+
+    def run(command, check):
+        commands.append(command)
+        if "benchmarks.training" in command:
+            raise subprocess.CalledProcessError(1, command)
+        Path(command[-1]).write_text('{"figures": []}')
+
+    monkeypatch.setattr(subprocess, "run", run)
+    asked = ["benchmarks", "cells", "--json", str(tmp_path / "runs/found.json"), "--only"]
+    monkeypatch.setattr(sys, "argv", [*asked, "shell", "training"])
+    with pytest.raises(subprocess.CalledProcessError):
+        all_of_them.main()
+    assert ["cells" in command for command in commands] == [True, False]
+    assert json.loads((tmp_path / "runs/found.json").read_text()) == {"shell": {"figures": []}}
