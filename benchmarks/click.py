@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.cells import cells
-from benchmarks.figures import Figure, parser, show
+from benchmarks.figures import Figure, at_least, parser, show
 from tests.browser import ARGUMENTS, CHROMIUM, PATIENCE, send, send_to_new_slide, sign_up
 from tests.servers import Site, postgres_server, redis_server
 
@@ -107,7 +107,7 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--clicks", type=int, default=40)
+    made.add_argument("--clicks", type=at_least(2), default=40)
     options = made.parse_args()
     show(measured(options), options)
 

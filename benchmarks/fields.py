@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.conditions import conditions
+from benchmarks.figures import at_least
 from ml.artifact import find_model
 from ml.field_reading import FieldReader, cut
 from ml.fields import Finder, FoundCell, as_input, rescaled
@@ -31,7 +32,7 @@ from ml.predictor import Predictor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--repeat", type=int, default=5, help="readings of each photograph")
+    parser.add_argument("--repeat", type=at_least(1), default=5, help="readings of each photograph")
     parser.add_argument("--megapixels", type=float, help="enlarge the photographs to this size")
     options = parser.parse_args()
     reader = FieldReader(Predictor.load(find_model(None)), Finder.load())
@@ -39,7 +40,9 @@ def main() -> None:
         paths = list(_files(options.paths))
         if options.megapixels:
             paths = [_enlarged(path, options.megapixels, Path(folder)) for path in paths]
-        rows = [_measured(reader, path, options.repeat) for path in paths]
+        rows = [row for path in paths if (row := _measured(reader, path, options.repeat))]
+    if not rows:
+        parser.error("there is no photograph with cells among these")
     whole, bare = ([row[name] for row in rows] for name in ("reading", "bare"))
     figures = {
         "fields": len(rows),
@@ -53,9 +56,13 @@ def main() -> None:
     sys.stdout.write(json.dumps(figures | conditions(), indent=2) + "\n")
 
 
-def _measured(reader: FieldReader, path: Path, repeat: int) -> dict[str, Any]:
+def _measured(reader: FieldReader, path: Path, repeat: int) -> dict[str, Any] | None:
+    """Nothing of a photograph without cells: one of the networks would have no work."""
     image = read_image(path)
     cells = reader.finder.find(image)
+    if not cells:
+        sys.stderr.write(f"{path} is left out: no cells were found in it.\n")
+        return None
     return {
         "megapixels": image.width * image.height / 1e6,
         "cells": len(cells),

@@ -63,9 +63,22 @@ def parser(words: str | None) -> argparse.ArgumentParser:
     """For a benchmark that takes files of single cells."""
     made = argparse.ArgumentParser(description=(words or "").splitlines()[0])
     made.add_argument("paths", nargs="*", type=Path, help="cells, or folders of them (else drawn)")
-    made.add_argument("--passes", type=int, default=3, help="how often each figure is measured")
+    made.add_argument(
+        "--passes", type=at_least(1), default=3, help="how often each figure is measured"
+    )
     made.add_argument("--json", type=Path, help="also write the figures into this file")
     return made
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """For argparse: fewer are refused in words."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"at least {least} are needed")
+        return int(text)
+
+    return number
 
 
 def show(figures: Iterable[Figure], options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.conditions import conditions
+from benchmarks.figures import at_least
 from benchmarks.filling import fill, run_on_each
 
 HISTORY = {
@@ -39,6 +40,8 @@ LARGE = 10_000
 """Rows of a table that no page should read from end to end."""
 NOT_NEW = 500
 """So many slides were signed after the one whose page is asked for."""
+LEAST_SLIDES = 1000
+"""Of both laboratories: enough of one's are signed."""
 
 Ask = Callable[[], object]
 
@@ -153,12 +156,14 @@ def run_here(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--predictions", type=int, default=1_000_000)
-    parser.add_argument("--images-per-slide", type=int, default=20)
-    parser.add_argument("--requests", type=int, default=30)
+    parser.add_argument("--images-per-slide", type=at_least(1), default=20)
+    parser.add_argument("--requests", type=at_least(2), default=30)
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     parser.add_argument("--plans", action="store_true")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.predictions < LEAST_SLIDES * options.images_per_slide:
+        parser.error(f"--predictions: at least {LEAST_SLIDES} slides of images are needed")
     if options.here:
         run_here(options)
         return

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from benchmarks.cells import cells, unlike_all_others
-from benchmarks.figures import Figure, parser, show
+from benchmarks.figures import Figure, at_least, parser, show
 from benchmarks.footprint import megabytes
 from benchmarks.worker import site_of
 from tests.servers import Site, wait_for
@@ -173,10 +173,10 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--people", type=int, default=50)
-    made.add_argument("--seconds", type=int, default=300)
-    made.add_argument("--burst", type=int, default=5000)
-    made.add_argument("--workers", type=int, default=2)
+    made.add_argument("--people", type=at_least(1), default=50)
+    made.add_argument("--seconds", type=at_least(WARM_UP), default=300)
+    made.add_argument("--burst", type=at_least(100), default=5000)
+    made.add_argument("--workers", type=at_least(1), default=2)
     options = made.parse_args()
     show(measured(options), options)
 

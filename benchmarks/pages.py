@@ -24,6 +24,7 @@ from unittest import mock
 
 from benchmarks.cells import cells, unlike_all_others
 from benchmarks.conditions import conditions
+from benchmarks.figures import at_least
 from benchmarks.filling import fill, run_on_each
 
 PREDICTIONS = 4000
@@ -227,8 +228,8 @@ def run_here(options: argparse.Namespace) -> None:
 
 def main() -> None:
     made = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    made.add_argument("--images", type=int, default=40, help="of each slide")
-    made.add_argument("--requests", type=int, default=50)
+    made.add_argument("--images", type=at_least(1), default=40, help="of each slide")
+    made.add_argument("--requests", type=at_least(1), default=50)
     made.add_argument("--profile", help="this request alone, with what it calls")
     made.add_argument("--only", choices=("sqlite", "postgresql"))
     made.add_argument("--here", action="store_true", help=argparse.SUPPRESS)

@@ -21,6 +21,7 @@ from torchvision.models import resnet34
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from benchmarks.conditions import conditions
+from benchmarks.figures import at_least
 
 CLASSES = ("parasitized", "uninfected")
 WARM_UP = 5
@@ -74,7 +75,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--repeat", type=int, default=3, help="passes over the images")
+    parser.add_argument("--repeat", type=at_least(1), default=3, help="passes over the images")
     options = parser.parse_args()
     paths = _files(options.paths)
     rates = images_per_second(seed_predictor(), paths, options.repeat)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cells import cells
-from benchmarks.figures import Figure, asked, in_turn, parser, ratios, show
+from benchmarks.figures import Figure, asked, at_least, in_turn, parser, ratios, show
 
 SEED_FILES = 150
 FEW = 10
@@ -77,7 +77,7 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--files", type=int, default=5000)
+    made.add_argument("--files", type=at_least(FEW), default=5000)
     options = made.parse_args()
     show(measured(options), options)
 

@@ -24,7 +24,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.models import resnet34
 
 from benchmarks.cells import as_png
-from benchmarks.figures import Figure, asked, in_turn, parser, ratios, show
+from benchmarks.figures import Figure, asked, at_least, in_turn, parser, ratios, show
 from ml.augmentation import Augmentation
 from ml.configuration import TrainingConfig
 from ml.datasets import Pixels, find_examples, load
@@ -36,6 +36,8 @@ SIDES = ("plain", "ready", "ours")
 LOADERS = 2
 WARM_UP = 3
 """Steps that are thrown away."""
+LEAST = TrainingConfig().batch_size * (WARM_UP + 2)
+"""Images that leave a step to be timed."""
 
 
 class Untouched(Augmentation):
@@ -51,7 +53,10 @@ def folder_of_classes(source: Path | None, count: int, folder: Path) -> Path:
             for number in range(count // 2):
                 draw_cell(number, parasitized).save(folder / name / f"{number}.png")
         else:
-            for path in sorted((source / name).iterdir())[: count // 2]:
+            paths = sorted((source / name).glob("*"))[: count // 2]
+            if len(paths) < LEAST // 2:
+                sys.exit(f"{source / name} holds fewer than {LEAST // 2} cells.")
+            for path in paths:
                 as_png(path, folder / name / f"{path.stem}.png")
     return folder
 
@@ -142,7 +147,7 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--images", type=int, default=1280)
+    made.add_argument("--images", type=at_least(LEAST), default=1280)
     made.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = made.parse_args()
     if options.side:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import cells
-from benchmarks.figures import Figure, asked, in_turn, parser, ratios, show
+from benchmarks.figures import Figure, asked, at_least, in_turn, parser, ratios, show
 from ml.engines import cores
 from tests.servers import Site, postgres_server, redis_server
 
@@ -144,8 +144,8 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--files", type=int, default=2000)
-    made.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    made.add_argument("--files", type=at_least(1), default=2000)
+    made.add_argument("--processes", type=at_least(1), nargs="+", default=[1, 2, 4])
     options = made.parse_args()
     show(measured(options), options)
 

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Error
 
 from benchmarks import __main__ as all_of_them
+from benchmarks import click, fields, full, shell, training
 from benchmarks.cells import cells
 from benchmarks.click import SEEN
 from ml.drawing import draw_cell
@@ -81,3 +83,36 @@ def test_a_training_gets_no_folder_of_cells_and_what_was_found_before_a_fault_is
         all_of_them.main()
     assert ["cells" in command for command in commands] == [True, False]
     assert json.loads((tmp_path / "runs/found.json").read_text()) == {"shell": {"figures": []}}
+
+
+@pytest.mark.parametrize(
+    ("program", "asked"),
+    [
+        (click, "--clicks 1"),
+        (full, "--requests 1"),
+        (full, "--predictions 1000"),
+        (shell, "--files 5"),
+        (shell, "--passes 0"),
+        (training, "--images 256"),
+    ],
+)
+def test_too_few_to_be_measured_are_refused_in_words(program, asked, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [program.__name__, *asked.split()])
+    with pytest.raises(SystemExit):
+        program.main()
+    assert "at least" in capsys.readouterr().err
+
+
+def test_a_training_on_a_folder_without_classes_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["training", str(tmp_path)])
+    with pytest.raises(SystemExit, match="Parasitized holds fewer than 160 cells"):
+        training.main()
+
+
+def test_a_photograph_without_cells_is_left_out(tmp_path, monkeypatch, capsys):
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (640, 480), "white").save(blank)
+    monkeypatch.setattr(sys, "argv", ["fields", str(blank)])
+    with pytest.raises(SystemExit):
+        fields.main()
+    assert f"{blank} is left out: no cells were found in it." in capsys.readouterr().err
