@@ -116,3 +116,9 @@ def test_a_photograph_without_cells_is_left_out(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         fields.main()
     assert f"{blank} is left out: no cells were found in it." in capsys.readouterr().err
+
+
+def test_classify_is_measured_in_a_var_of_its_own(tmp_path):
+    files = cells([], 2, tmp_path)
+    assert shell.run(files[0].parent, tmp_path / "var").first_line > 0
+    assert (tmp_path / "var").exists()
