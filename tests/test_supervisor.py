@@ -23,6 +23,8 @@ with open(sys.argv[1], "a") as file:
     print(os.getpid(), file=file)
 time.sleep(600)
 """
+DEFAULT_SIGNALS = ["env", "--default-signal"]
+"""Whatever the tests themselves were started under."""
 
 
 class Supervised:
@@ -30,7 +32,7 @@ class Supervised:
         self.folder = folder
         (folder / "program.py").write_text(PROGRAM)
         self.process = subprocess.Popen(
-            [*before, sys.executable, "-c", SUPERVISE, "program.py"],
+            [*(before or DEFAULT_SIGNALS), sys.executable, "-c", SUPERVISE, "program.py"],
             cwd=folder,
             env=clean_environment(PYTHONPATH=str(ROOT), VAR=str(folder)),
             start_new_session=True,
