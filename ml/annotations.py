@@ -78,6 +78,8 @@ def of_blocks(
     """The fields of these blocks, which are numbered from one; all of them without numbers."""
     if numbers is None:
         return list(fields)
+    if unknown := set(numbers) - set(range(1, count + 1)):
+        raise DataError(f"There is no block {min(unknown)} of {count}.")
     parts = blocks(fields, count)
     return [field for number in sorted(set(numbers)) for field in parts[number - 1]]
 

@@ -32,12 +32,11 @@ class FieldResult:
     """One field, as it was read, against its boxes."""
 
     match: Match
-    parasitized: int
-    """Boxed cells, gametocytes included, that lie whole in the field: what is asked for."""
     hits: tuple[float, ...]
-    """The probability of each of these that was found and not rejected."""
+    """The probability of each parasitized cell, gametocytes included, that lies whole in the
+    field, was found and not rejected."""
     alarms: tuple[float, ...]
-    """Of each found cell that is none of them: healthy, no red cell, or without a box."""
+    """Of each found cell that is no parasitized one: healthy, no red cell, or without a box."""
     rejected: bool
 
 
@@ -63,7 +62,7 @@ class FieldResults:
 
     @property
     def parasitized(self) -> int:
-        return sum(field.parasitized for field in self.fields)
+        return sum(field.match.parasitized for field in self.fields)
 
     @cached_property
     def curve(self) -> Curve | None:
@@ -160,7 +159,7 @@ def compare(
         elif not alike[index]:
             alarms.append(cell.said.probability)
     rejected = reading.decision is not None
-    return FieldResult(matched, int(asked.sum()), tuple(hits), tuple(alarms), rejected)
+    return FieldResult(matched, tuple(hits), tuple(alarms), rejected)
 
 
 def usual_side(truth: Truth) -> float:

@@ -18,6 +18,7 @@ from PIL import Image
 from ml.artifact import ArtifactError, digest
 from ml.boxes import Box
 from ml.engines import cores, onnx_session
+from ml.kinds import dark
 
 FINDERS = Path(__file__).parent / "finders"
 FINDER = "finder.onnx"
@@ -126,7 +127,7 @@ class Finder:
     def find(self, image: Image.Image) -> list[FoundCell]:
         """The red cells of an upright RGB field, line by line."""
         pixels = np.asarray(image)
-        look = self._best_look(pixels, usual_side(pixels))
+        look = self._best_look(pixels)
         for _ in range(MORE_LOOKS):
             seen = look.usual_side
             if (
@@ -140,11 +141,12 @@ class Finder:
             look = again
         return self._cells(look, image.size)
 
-    def _best_look(self, pixels: np.ndarray, side: float) -> "Look":
+    def _best_look(self, pixels: np.ndarray) -> "Look":
         """The first guess may be of something within the cells, so what is larger is tried as well;
         or of a crowd of them or a shadow: so is what is smaller, until the dark is explained."""
-        most = min(pixels.shape[:2]) / FEWEST_ACROSS
-        enough = EXPLAINED * float(dark(pixels)[0].mean()) * pixels.shape[0] * pixels.shape[1]
+        mask, scale = shade(pixels)
+        enough = EXPLAINED * float(mask.mean()) * pixels.shape[0] * pixels.shape[1]
+        side, most = usual_side(mask, scale), min(pixels.shape[:2]) / FEWEST_ACROSS
         best = self._look(pixels, min(side, most))
         for larger in _doubled(side, most):
             look = self._look(pixels, larger)
@@ -282,28 +284,23 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))
 
 
-def dark(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """What is darker than the background (Otsu's threshold on green), uint8 0 or 1 in a smaller
-    picture, and that one's scale."""
+def shade(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """What is dark in a photograph, in a smaller picture of it, and that one's scale."""
     scale = min(1.0, SEARCH_SIDE / max(pixels.shape[:2]))
-    green = np.ascontiguousarray(rescaled(pixels, scale)[..., 1])
-    _, mask = cv2.threshold(
-        cv2.GaussianBlur(green, (5, 5), 0), 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU
-    )
-    return mask, scale
+    return dark(rescaled(pixels, scale)), scale
 
 
-def usual_side(pixels: np.ndarray) -> float:
+def usual_side(mask: np.ndarray, scale: float) -> float:
     """A first guess of a cell's side in pixels, from what is darker than the background.
 
     The inscribed circles of the dark objects, holes filled: their radii at the ridges' tops.
     """
-    mask, scale = dark(pixels)
+    mask = mask.copy()
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(mask, outlines, -1, 1, cv2.FILLED)
     depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)
     tops = depth[(depth >= cv2.dilate(depth, np.ones((7, 7), np.uint8))) & (depth > 2)]
     if not len(tops):
-        return max(pixels.shape[:2]) / 12
+        return max(mask.shape) / scale / 12
     tops = tops[tops > 0.4 * np.percentile(tops, 90)]
     return float(2.3 * np.median(tops) / scale)

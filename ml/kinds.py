@@ -15,8 +15,8 @@ def kind_of(image: Image.Image) -> str:
     """`"field"` where an image is plainly a whole microscope field, else `"cell"`.
 
     A crop is filled by one object, a field by many small ones: the test is the largest circle
-    that fits into what is darker than the background (Otsu's threshold on green, where stained
-    cells absorb most). A border painted black is that of a cell cut out by a program.
+    that fits into what is darker than the background. A border painted black is that of a cell
+    cut out by a program.
     """
     if min(image.size) < FIELD_SIDE:
         return "cell"
@@ -34,6 +34,12 @@ def _border_brightness(pixels: np.ndarray) -> float:
 
 
 def _largest_radius(pixels: np.ndarray) -> float:
+    return float(cv2.distanceTransform(np.pad(dark(pixels), 1), cv2.DIST_L2, 3).max())
+
+
+def dark(pixels: np.ndarray) -> np.ndarray:
+    """What is darker than the background, uint8 0 or 1 (h, w): Otsu's threshold on green, where
+    stained cells absorb most."""
     green = cv2.GaussianBlur(np.ascontiguousarray(pixels[..., 1]), (5, 5), 0)
-    _, dark = cv2.threshold(green, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    return float(cv2.distanceTransform(np.pad(dark, 1), cv2.DIST_L2, 3).max())
+    _, mask = cv2.threshold(green, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    return np.asarray(mask)

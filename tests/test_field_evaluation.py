@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -51,21 +51,21 @@ def compared(annotated, *cells, margin=2.0):
 @pytest.mark.parametrize("kind", ["ring", "trophozoite", "schizont", "gametocyte"])
 def test_a_parasitized_cell_is_a_hit_and_a_healthy_one_an_alarm(kind):
     result = compared([boxed(kind, 50), boxed("red blood cell", 150)], (50, 0.9), (152, 0.2))
-    assert (result.parasitized, result.hits, result.alarms) == (1, (0.9,), (0.2,))
+    assert (result.match.parasitized, result.hits, result.alarms) == (1, (0.9,), (0.2,))
     assert len(result.match.pairs) == 2
 
 
 def test_what_is_boxed_twice_is_asked_for_once():
     cells = [boxed("red blood cell", 50), boxed("ring", 52), boxed("trophozoite", 51)]
     result = compared(cells, (50, 0.9))
-    assert (result.parasitized, result.hits, result.alarms) == (1, (0.9,), ())
+    assert (result.match.parasitized, result.hits, result.alarms) == (1, (0.9,), ())
     assert (result.match.boxed, result.match.missed) == (1, 0)
 
 
 def test_difficult_cells_and_parasites_at_the_edge_are_neither_asked_for_nor_held_against_it():
     cells = [boxed("difficult", 50), boxed("ring", 0), boxed("red blood cell", 150)]
     result = compared(cells, (50, 0.9), (1, 0.8), (150, 0.1))
-    assert (result.parasitized, result.hits, result.alarms) == (0, (), (0.1,))
+    assert (result.match.parasitized, result.hits, result.alarms) == (0, (), (0.1,))
 
 
 @pytest.mark.parametrize("kind", ["white blood cell", "platelet"])
@@ -82,15 +82,15 @@ def test_a_cell_without_a_box_is_an_alarm():
 @pytest.mark.parametrize("why", ["rejected", "edge"])
 def test_what_does_not_count_is_no_hit(why):
     result = compared([boxed("ring", 50)], (50, 0.9, why), (150, 0.9, why))
-    assert (result.parasitized, result.hits, result.alarms) == (1, (), ())
+    assert (result.match.parasitized, result.hits, result.alarms) == (1, (), ())
 
 
 def test_the_curve_is_counted_by_hand():
     """Four parasitized cells in two fields, one never found."""
     nothing = compared([boxed("red blood cell", 50)]).match
     fields = (
-        FieldResult(nothing, 2, (0.9, 0.6), (0.7,), False),
-        FieldResult(nothing, 2, (0.8,), (0.6, 0.1), False),
+        FieldResult(replace(nothing, parasitized=2), (0.9, 0.6), (0.7,), False),
+        FieldResult(replace(nothing, parasitized=2), (0.8,), (0.6, 0.1), False),
     )
     results = FieldResults(fields, (0.5, 0.75))
     curve = results.curve
@@ -109,7 +109,9 @@ def test_the_curve_is_counted_by_hand():
 
 def test_an_alarm_surer_than_every_hit_leaves_no_sensitivity_without_it():
     nothing = compared([boxed("red blood cell", 50)]).match
-    curve = FieldResults((FieldResult(nothing, 1, (0.8,), (0.9,), False),)).curve
+    curve = FieldResults(
+        (FieldResult(replace(nothing, parasitized=1), (0.8,), (0.9,), False),)
+    ).curve
     assert curve is not None
     assert (curve.at(0.5), curve.at(1)) == (0, 1)
 
@@ -209,7 +211,9 @@ def test_a_photograph_that_is_missing_is_named(drawn, trained_model, tmp_path):
 
 def test_a_curve_says_its_sensitivity_at_the_limit(tmp_path):
     nothing = compared([boxed("red blood cell", 50)]).match
-    curve = FieldResults((FieldResult(nothing, 4, (0.9, 0.8, 0.7), (0.1,), False),)).curve
+    curve = FieldResults(
+        (FieldResult(replace(nothing, parasitized=4), (0.9, 0.8, 0.7), (0.1,), False),)
+    ).curve
     assert curve is not None
     plot_free_response(tmp_path / "curve.svg", {"iml": curve})
     assert "iml: 0.750 at 0.5" in (tmp_path / "curve.svg").read_text()

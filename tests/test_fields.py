@@ -15,6 +15,7 @@ from ml.fields import (
     FinderManifest,
     FoundCell,
     overlaps,
+    shade,
     shipped_finder,
     suppressed,
     usual_side,
@@ -49,7 +50,7 @@ def test_a_wrong_guess_of_the_size_costs_no_cell(finder, factor, monkeypatch):
     image = draw_field(2, cells=60)
     expected = finder.find(image)
     guess = factor * side_of(expected)
-    monkeypatch.setattr(fields, "usual_side", lambda _: guess)
+    monkeypatch.setattr(fields, "usual_side", lambda *_: guess)
     assert abs(len(finder.find(image)) - len(expected)) <= 2
 
 
@@ -62,7 +63,7 @@ def test_one_large_thing_is_not_taken_for_the_size_of_the_cells(finder, monkeypa
     image.paste(
         large.crop((x, y, x + width, y + height)).resize((round(3 * side),) * 2), (500, 400)
     )
-    monkeypatch.setattr(fields, "usual_side", lambda _: 3 * side)
+    monkeypatch.setattr(fields, "usual_side", lambda *_: 3 * side)
     assert len(finder.find(image)) > 35
 
 
@@ -98,7 +99,7 @@ def test_the_usual_side_is_guessed_from_dark_objects():
     y, x = np.ogrid[:480, :640]
     for column in range(80, 640, 120):
         image[(x - column) ** 2 + (y - 240) ** 2 < 40**2] = (180, 100, 140)
-    assert usual_side(image) == pytest.approx(92, rel=0.05)
+    assert usual_side(*shade(image)) == pytest.approx(92, rel=0.05)
 
 
 def test_of_boxes_that_cover_each_other_the_surest_stays():

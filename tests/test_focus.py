@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from ml.artifact import Manifest, shipped_model
 from ml.drawing import draw_field
 from ml.field_reading import BLURRED, NO_THIN_FILM, FieldReader, why_unreadable
-from ml.fields import Finder, usual_side
+from ml.fields import Finder, shade, usual_side
 from ml.focus import LEAST, focus
 from ml.predictor import CellPrediction, Predictor
 
@@ -43,7 +43,7 @@ def test_blur_lowers_the_focus_step_by_step():
 
 def test_a_plain_ground_has_no_focus_and_no_error():
     plain = np.full((200, 300, 3), 220, np.uint8)
-    assert focus(plain, usual_side(plain)) < LEAST
+    assert focus(plain, usual_side(*shade(plain))) < LEAST
 
 
 def test_a_blurred_field_is_rejected_and_keeps_its_cells(reader):

@@ -37,8 +37,6 @@ class Command(BaseCommand):
 
         output, count = options["output"], options["blocks"]
         tested = set(options["test_blocks"])
-        if unknown := tested - set(range(1, count + 1)):
-            raise CommandError(f"There is no block {min(unknown)} of {count}.")
         margins = {"training": tuple(options["margin"]), "test": TEST_MARGIN}
         try:
             parts = _parts(read_annotations(options["fields"]), count, tested)
