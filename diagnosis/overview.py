@@ -26,7 +26,7 @@ class Row:
 
 
 def rows(slides: Iterable[Slide]) -> list[Row]:
-    """Two queries, however many slides."""
+    """Three queries, however many slides."""
     slides = list(slides)
     tallies, images = verdict.tallies(slides), _first_images(slides)
     return [Row(slide, tallies[slide.pk], images[slide.pk]) for slide in slides]

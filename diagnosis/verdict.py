@@ -5,7 +5,7 @@ without any is not negative: no sentence here may say so. The cells of whole fie
 `finding` says what they say; crops on the same slide are shown beside them.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -282,6 +282,7 @@ NOT_KEPT = (
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
+OF_READERS = ("concluded", "disputed", "readings_closed_at")
 
 
 def is_readable(counted: Tally | Slide) -> bool:
@@ -295,12 +296,25 @@ def tally(slide: Slide) -> Tally:
 
 
 def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
-    """One query, however many slides: what their fields say was kept with them."""
+    """Two queries, however many slides: what their fields say was kept with them.
+
+    These very slides get what was kept loaded anew, after the images were counted. Else one that
+    is read in between would be read here and waiting there, on a page that asks no more.
+    """
     known = {slide.pk: slide for slide in slides}
+    counted = _count(known, _groups(known))
+    _load_anew(known)
     return {
         pk: replace(tally, **{name: getattr(known[pk], name) for name in (*OF_FIELDS, "concluded")})
-        for pk, tally in _count(known, _groups(known)).items()
+        for pk, tally in counted.items()
     }
+
+
+def _load_anew(slides: Mapping[UUID, Slide]) -> None:
+    for row in Slide.objects.filter(pk__in=slides).values("pk", *KEPT, *OF_READERS):
+        slide = slides[row.pop("pk")]
+        for name, value in row.items():
+            setattr(slide, name, value)
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from diagnosis import current, gallery, readings, registry
+from diagnosis import current, gallery, readings, registry, verdict
 from diagnosis.models import Action, Event, ModelVersion, Slide, SmearImage
 from ml.decisions import Thresholds
 from tests.people import join, laboratory_of, signed_in
@@ -381,6 +381,23 @@ class TestResults:
         assert first.context["every"]
         later = ada.get(url("slide_results", slide), self.seen(first), headers=HTMX)
         assert "1 of 1 cell parasitized" in later.text
+
+    def test_what_is_read_while_the_page_is_made_is_read_everywhere_on_it(
+        self, ada, slide, monkeypatch
+    ):
+        """Such a page asks no more: what it says now it says for good."""
+        prediction, count = waiting(slide), verdict._groups
+
+        def count_once_it_is_read(slides):
+            monkeypatch.setattr(verdict, "_groups", count)
+            finish(prediction)
+            verdict.recount([slide.pk])
+            return count(slides)
+
+        monkeypatch.setattr(verdict, "_groups", count_once_it_is_read)
+        page = ada.get(url("slide", slide))
+        assert not page.context["every"]
+        assert reverse("slide_sign", args=[slide.pk]) in page.text
 
     def test_a_page_whose_visitor_was_signed_out_is_loaded_anew(self, slide):
         response = Client().get(url("slide_results", slide), headers=HTMX)

@@ -90,7 +90,7 @@ def _twin(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown(request: Asked, slides: Iterable[Slide]) -> list[dict[str, Any]]:
-    """One query for the verdicts of all."""
+    """Two queries for the verdicts of all."""
     slides = list(slides)
     tallies = verdict.tallies(slides)
     for slide in slides:
