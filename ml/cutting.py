@@ -20,6 +20,9 @@ def write_cells(
     folder: Path, fields: Sequence[dict[str, Any]], output: Path, margin: tuple[float, float]
 ) -> str:
     """Write the cells of some fields as PNG; how many there are of each class, in words."""
+    least, most = margin
+    if not 0 <= least <= most:
+        raise DataError(f"No margin is drawn from {least:g} to {most:g}: 0 or more, least first.")
     counts: Counter[str] = Counter()
     rows = []
     for crop in crops(folder, fields, margin):

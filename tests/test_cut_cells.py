@@ -55,6 +55,13 @@ def test_the_margin_is_drawn_from_its_range_and_again_the_same(fields):
     assert all(40 <= size <= 80 for size in sizes[0])
 
 
+@pytest.mark.parametrize("margin", [("0.3", "0.1"), ("-0.1", "0.1"), ("nan", "0.1")])
+def test_a_margin_that_cannot_be_drawn_is_said(fields, tmp_path, margin):
+    with pytest.raises(CommandError, match="No margin is drawn from"):
+        cut(fields, tmp_path / "cells", "--margin", *margin)
+    assert not (tmp_path / "cells").exists()
+
+
 @pytest.mark.parametrize(
     ("added", "count"),
     [
