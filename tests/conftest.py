@@ -54,6 +54,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Of a test that failed in a browser: what its pages and its site said, told at the end."""
+    report = yield
+    for name in ("open_page", "site"):
+        shown = getattr(item, "funcargs", {}).get(name)
+        if report.when == "call" and report.failed and hasattr(shown, "last_words"):
+            report.sections.append((name, shown.last_words()))
+    return report
+
+
 @pytest.fixture(autouse=True)
 def own_folders(settings, tmp_path_factory):
     settings.VAR = tmp_path_factory.mktemp("var")

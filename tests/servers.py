@@ -198,6 +198,9 @@ class Site:
     def said(self, words: str) -> int:
         return self.log.read_text(errors="replace").count(words) if self.log.exists() else 0
 
+    def last_words(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
     def get(self, path: str, **headers: str) -> str:
         asked = urllib.request.Request(self.url + path, headers=headers)
         with urllib.request.urlopen(asked, timeout=30) as response:

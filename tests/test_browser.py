@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import ConsoleMessage, Error, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from ml.drawing import draw_cell
 from tests.browser import (
@@ -71,6 +80,11 @@ class Watch:
             self.complaints.append(message.text)
 
 
+def shown(context: BrowserContext) -> str:
+    texts = [f"{page.url}\n{page.locator('body').inner_text()}" for page in context.pages]
+    return "\n\n".join(texts)
+
+
 @pytest.fixture
 def open_page(site, chromium):
     contexts, watches = [], []
@@ -82,6 +96,7 @@ def open_page(site, chromium):
         watches.append(Watch(page))
         return page
 
+    new.last_words = lambda: "\n\n".join(map(shown, contexts))
     expect.set_options(timeout=PATIENCE)
     yield new
     for context in contexts:
