@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
+    Browser,
     BrowserContext,
     ConsoleMessage,
     Error,
@@ -80,30 +81,40 @@ class Watch:
             self.complaints.append(message.text)
 
 
-def shown(context: BrowserContext) -> str:
-    texts = [f"{page.url}\n{page.locator('body').inner_text()}" for page in context.pages]
-    return "\n\n".join(texts)
+class Pages:
+    """Called, it opens one in a context of its own."""
+
+    def __init__(self, site: Site, chromium: Browser) -> None:
+        self.site, self.chromium = site, chromium
+        self.contexts: list[BrowserContext] = []
+        self.watches: list[Watch] = []
+
+    def __call__(self, **options: Any) -> Page:
+        context = self.chromium.new_context(base_url=self.site.url, viewport=WIDE, **options)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        self.watches.append(Watch(page))
+        return page
+
+    def last_words(self) -> str:
+        pages = [page for context in self.contexts for page in context.pages]
+        return "\n\n".join(f"{page.url}\n{page.locator('body').inner_text()}" for page in pages)
+
+    def close(self) -> None:
+        for context in self.contexts:
+            context.close()
+        for watch in self.watches:
+            assert watch.hosts <= {urlsplit(self.site.url).netloc}
+            assert watch.complaints == []
 
 
 @pytest.fixture
 def open_page(site, chromium):
-    contexts, watches = [], []
-
-    def new(**options: Any) -> Page:
-        contexts.append(chromium.new_context(base_url=site.url, viewport=WIDE, **options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        watches.append(Watch(page))
-        return page
-
-    new.last_words = lambda: "\n\n".join(map(shown, contexts))
+    pages = Pages(site, chromium)
     expect.set_options(timeout=PATIENCE)
-    yield new
-    for context in contexts:
-        context.close()
-    for watch in watches:
-        assert watch.hosts <= {urlsplit(site.url).netloc}
-        assert watch.complaints == []
+    yield pages
+    pages.close()
 
 
 @pytest.fixture(scope="module")
