@@ -179,7 +179,9 @@ def read_predictions(path: Path) -> Measured:
             f"{path} holds no predictions: the truth must be 0 or 1 and the probability from 0 to "
             f"1, but {row['file']} has {row['truth']} and {row['probability']}."
         )
-    twice = [name for name, count in Counter(files).items() if count > 1]
+    # Folders of different classes or slides may each have an image of that name.
+    images = Counter(zip(files, slides, truth.tolist(), strict=True))
+    twice = [name for (name, *_), count in images.items() if count > 1]
     if twice:
         raise DataError(f"{path} holds {twice[0]} more than once.")
     folds = tuple(row[FOLD] for row in rows) if FOLD in rows[0] else None

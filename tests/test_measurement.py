@@ -9,7 +9,13 @@ from ml.artifact import BACKGROUND, read_background, read_manifest, shipped_mode
 from ml.background import Background
 from ml.calibration import fit_thresholds
 from ml.decisions import Thresholds
-from ml.measurement import PREDICTIONS, Measured, background_of, read_predictions
+from ml.measurement import (
+    PREDICTIONS,
+    Measured,
+    background_of,
+    read_predictions,
+    write_predictions,
+)
 
 BAND = Thresholds(0.2, 0.9)
 
@@ -83,3 +89,11 @@ def test_the_shipped_background_is_no_better_than_what_the_test_slides_show():
     assert found.false_positives.mean > 0.8 * shown.false_positives.mean
     assert found.false_positives.spread > 0.7 * shown.false_positives.spread
     assert found.sensitivity < shown.sensitivity + 0.02
+
+
+@pytest.mark.parametrize("difference", [{"truth": np.array([0, 1])}, {"slides": ("C1", "C2")}])
+def test_folders_of_classes_and_slides_may_each_have_a_file_of_one_name(tmp_path, difference):
+    same = {"slides": ("C1", "C1"), "truth": np.array([1, 1])}
+    cells = Measured(("1.png", "1.png"), probability=np.array([0.2, 0.9]), **(same | difference))
+    write_predictions(tmp_path / "predictions.csv", cells)
+    assert read_predictions(tmp_path / "predictions.csv").files == cells.files
