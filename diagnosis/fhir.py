@@ -19,7 +19,7 @@ from ml.parasitaemia import NEGATIVE, POSITIVE
 
 from . import summary
 from .models import Conclusion, Decision, Kind, Report
-from .words import number, spoken
+from .words import percent, spoken
 
 Resource = dict[str, Any]
 
@@ -338,7 +338,7 @@ def _notes(texts: list[str]) -> list[Resource]:
 def _band(model: Resource) -> str:
     if model["low"] is None:
         return ""
-    ends = {"low": number(model["low"], ".3g"), "high": number(model["high"], ".3g")}
+    ends = {"low": percent(model["low"]), "high": percent(model["high"])}
     return _("Uncertain where the probability lies from %(low)s to %(high)s.") % ends
 
 

@@ -43,7 +43,7 @@ from .sheet import (
     wrapped,
 )
 from .signing import Change
-from .words import between, code, in_percent, number, spoken
+from .words import between, code, in_percent, number, percent, spoken
 
 LINE, ACCENT = "#d9d4e2", "#583a99"
 TONES = {
@@ -322,7 +322,7 @@ def _some(texts: list[str], between: str = ", ", lines: int = ABOUT_LINES) -> st
 def _version(model: dict[str, Any]) -> str:
     band = ""
     if model["low"] is not None:
-        ends = {"low": number(model["low"], ".3g"), "high": number(model["high"], ".3g")}
+        ends = {"low": percent(model["low"]), "high": percent(model["high"])}
         band = _(", uncertain from %(low)s to %(high)s") % ends
     return f"{model['name']} ({model['fingerprint'][:12]}{band})"
 

@@ -9,7 +9,7 @@ from django.utils.translation import ngettext_lazy
 from .models import Decision
 from .pictures import SUSPICIOUS, Picture
 from .sheet import CAPTION, GAP, HALF, INNER, MARGIN, Area, Sheet
-from .words import percent
+from .words import probability
 
 LEAST_FIELD, MOST_FIELD = 70.0, 186.0
 IN_A_ROW = 8
@@ -104,4 +104,4 @@ def _by(about: dict[str, Any]) -> str:
         return _("by a person")
     if about["probability"] is None:
         return ""
-    return _("model: %(probability)s") % {"probability": percent(about["probability"], 0)}
+    return _("model: %(probability)s") % {"probability": probability(about["probability"])}

@@ -42,6 +42,13 @@ def percent(share: float, digits: int = 1) -> str:
     return in_percent(number(100 * share, f".{digits}f"))
 
 
+def probability(share: float) -> str:
+    """In whole percents; never a rounded 0 % or 100 % that was not exactly so."""
+    if 0.99 < share < 1:
+        return percent(min(share, 0.999))
+    return in_percent("< 1") if 0 < share < 0.01 else percent(share, 0)
+
+
 def in_percent(figure: str) -> str:
     return _("%(figure)s %%") % {"figure": figure}
 

@@ -301,6 +301,8 @@ def test_the_version_that_read_it_is_the_device_of_each_result(slide):
     (device,) = resources(bundle, "Device")
     assert device["deviceName"] == [{"name": version.name, "type": "model-name"}]
     assert device["version"] == [{"value": version.fingerprint}]
+    band = "Uncertain where the probability lies from 20.0 % to 80.0 %."
+    assert {"text": band} in device["note"]
     for observation in resources(bundle, "Observation"):
         assert observation["device"] == {"reference": f"urn:uuid:{device['id']}"}
 

@@ -25,6 +25,7 @@ from diagnosis import (
 )
 from diagnosis.models import Cell, Report
 from diagnosis.sheet import Sheet
+from diagnosis.words import percent
 from tests.people import join, laboratory_of
 from tests.readings import active_model, measured_model, new_image, new_slide, read, read_field
 
@@ -215,7 +216,7 @@ def test_chosen_cells_give_neither_a_parasitaemia_nor_a_negative(slide):
     assert verdict.NOT_NEGATIVE in page
     assert verdict.NO_PARASITAEMIA in page
     assert "Negative" not in page
-    assert "%" not in page.replace("95 %", "")
+    assert "%" not in page.replace("uncertain from 20.0 % to 80.0 %", "")
 
 
 def test_without_a_measured_background_no_parasitaemia_is_given(laboratory):
@@ -328,6 +329,14 @@ def test_the_suspicious_cells_are_shown(slide):
     page = text(reader)
     assert "1 parasitized, 1 uncertain" in page
     assert "model: 97 %" in page
+
+
+def test_a_probability_is_written_as_on_the_page(slide):
+    row = read(slide, "parasitized", probability=0.9989)
+    page = text(made(slide))
+    assert "model: 99.9 %" in page
+    low, high = (percent(share) for share in (row.thresholds.low, row.thresholds.high))
+    assert f"uncertain from {low} to {high})" in page
 
 
 def test_without_suspicious_cells_there_are_no_pictures(slide):

@@ -17,8 +17,8 @@ from ..counting import COUNTED, Found
 from ..finding import Result
 from ..models import Prediction, Review
 from ..verdict import Tally
-from ..words import in_percent
 from ..words import percent as percent_of
+from ..words import probability
 
 register = template.Library()
 
@@ -147,11 +147,7 @@ def percent(value: float | None, digits: int = 0) -> str:
     """A share as people write it; never a rounded 0 % or 100 % that was not exactly so."""
     if value is None:
         return "–"
-    if digits == 0 and 0.99 < value < 1:
-        return percent_of(min(value, 0.999))
-    if digits == 0 and 0 < value < 0.01:
-        return in_percent("< 1")
-    return percent_of(value, digits)
+    return percent_of(value, digits) if digits else probability(value)
 
 
 @register.simple_tag(takes_context=True)
