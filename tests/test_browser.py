@@ -485,6 +485,7 @@ def test_a_report_is_signed_by_keyboard_and_a_review_says_that_the_slide_changed
     page.keyboard.press("Enter")
     expect(page.get_by_text("Report 1 of SIGNED is signed.")).to_be_visible()
     expect(page.get_by_text("The ward was told.")).to_be_visible()
+    expect(page.locator(".messages").first).to_have_css("margin-bottom", "20px")
     assert has_no_sideways_scroll(page)
     page.get_by_role("link", name="SIGNED").click()
     expect(page.get_by_text("signed by ada on")).to_be_visible()
