@@ -39,6 +39,14 @@ def test_the_bar_of_a_slide_is_divided_as_its_images_are():
     assert '<rect class="pending" x="75.00" width="25.00"' in bar
 
 
+def test_the_bar_of_a_row_is_of_what_its_sentence_counts():
+    of_images = Tally(total=2, parasitized=1, uninfected=1)
+    assert pages.row_bar(of_images) == pages.tally_bar(of_images, "thin")
+    of_cells = Tally(total=1, parasitized=1, fields=1, cells_counted=200, cells_parasitized=3)
+    assert '<rect class="parasitized" x="0.00" width="1.50"' in pages.row_bar(of_cells)
+    assert '<rect class="others" x="1.50" width="98.50"' in pages.row_bar(of_cells)
+
+
 def test_an_empty_slide_has_an_empty_bar():
     assert 'width="0.00"' in pages.tally_bar(Tally())
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from diagnosis import signing
 from tests.people import join, laboratory_of, signed_in
-from tests.readings import failed, new_slide, read, waiting
+from tests.readings import failed, new_slide, read, read_field, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +48,15 @@ def test_members_see_the_slides_of_their_laboratory_alone(laboratory):
     ben = signed_in(join(laboratory, "ben").user)
     assert codes(find(ben)) == ["OURS"]
     assert "THEIRS" not in ben.get(reverse("history_csv")).getvalue().decode()
+
+
+def test_the_bar_of_fields_divides_red_cells_and_no_images(ada, laboratory):
+    slide = new_slide(laboratory)
+    read_field(slide, "parasitized", *["uninfected"] * 7)
+    read_field(slide, "uncertain", "uninfected")
+    page = find(ada).text
+    assert '<rect class="parasitized" x="0.00" width="10.00"' in page
+    assert "1 image uncertain" in page
 
 
 def test_the_newest_comes_first_and_pages_follow(ada, laboratory):

@@ -96,6 +96,15 @@ def tally_bar(tally: object, extra: str = "") -> SafeString:
 
 
 @register.simple_tag
+def row_bar(tally: Tally) -> SafeString:
+    """As the sentence beside it: how the red cells of the fields divide, or else the images."""
+    if not tally.cells_counted:
+        return tally_bar(tally, "thin")
+    others = tally.cells_counted - tally.cells_parasitized
+    return _bar({"parasitized": tally.cells_parasitized, "others": others}, "thin")
+
+
+@register.simple_tag
 def cells_bar(found: Found) -> SafeString:
     """How the cells that count divide."""
     return _bar({str(name): getattr(found, name) for name in COUNTED}, "")
