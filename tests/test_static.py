@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -8,6 +9,8 @@ from django.test import Client
 
 from malariaweb.static import StaticStorage
 from tests.servers import ROOT
+
+ICONS = "diagnosis/icons.svg"
 
 
 @pytest.fixture
@@ -60,6 +63,30 @@ def test_every_file_that_a_template_names_exists():
     used = set(names_in_templates())
     assert used
     assert [(template, name) for template, name in used if not finders.find(name)] == []
+
+
+def icons_in(template):
+    return set(re.findall(r'{% icon "(\w+)"', template.read_text()))
+
+
+def test_every_icon_that_a_template_names_is_drawn():
+    drawn = set(re.findall(r'<symbol id="(\w+)"', Path(finders.find(ICONS)).read_text()))
+    used = {icon for template in (ROOT / "templates").rglob("*.html") for icon in icons_in(template)}
+    assert used - drawn == set()
+
+
+@pytest.mark.parametrize("name", ["review", "reading", "field_opinion"])
+def test_what_takes_something_back_turns_back(name):
+    icons = icons_in(ROOT / f"templates/diagnosis/{name}.html")
+    assert "undo" in icons
+    assert "retry" not in icons
+
+
+@pytest.mark.parametrize(("deed", "icon"), [("undo", "undo"), ("redo", "retry")])
+def test_undo_turns_back_and_redo_forth(deed, icon):
+    page = (ROOT / "templates/diagnosis/field.html").read_text()
+    (button,) = re.findall(rf"<button[^\n]* data-{deed}[^\n]*", page)
+    assert f'{{% icon "{icon}" %}}' in button
 
 
 def test_static_files_are_served_before_they_are_collected():

@@ -387,7 +387,7 @@ listen(
     [gettext("Add a missed cell: draw a box, or move it with the arrow keys and resize it with Shift and the arrow keys; then 1, 2 or 3"), { d: draw }],
     [gettext("Not a cell: remove the box"), { Delete: () => opine("no-cell") }],
     [gettext("Hide and show the boxes"), { b: toggleBoxes }],
-    [gettext("Zoom in, zoom out, whole field"), { "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions.whole }],
+    [gettext("Whole field, zoom in, zoom out"), { "+": actions["zoom-in"], "-": actions["zoom-out"], 0: actions.whole }],
     [gettext("Move the photograph, or walk through the row of cells, whichever has the focus"), Object.fromEntries(Object.keys(ARROWS).map((key) => [key, null]))],
     [gettext("Choose no cell, or draw no box"), { Escape: () => (draft.isOn ? draft.stop() : select(null)) }],
     [gettext("Agree with the reading of the whole field"), { e: go("[data-field-agrees]") }],
