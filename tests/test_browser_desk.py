@@ -67,6 +67,14 @@ def test_a_slide_is_reviewed_undone_and_done_again_by_keyboard(open_slide):
     expect(said(page)).to_have_attribute("value", "parasitized")
 
 
+def test_what_is_chosen_is_seen_where_colours_are_forced(open_slide):
+    page = open_slide(forced_colors="active")
+    places = page.locator(".places a")
+    ground = "link => getComputedStyle(link).backgroundColor"
+    chosen = page.locator(".places [aria-current]").evaluate(ground)
+    assert [link.evaluate(ground) for link in places.all()].count(chosen) == 1
+
+
 def test_digits_of_a_french_keyboard_need_no_shift(open_slide):
     page = open_slide()
     page.keyboard.press("n")

@@ -71,8 +71,8 @@ def icons_in(template):
 
 def test_every_icon_that_a_template_names_is_drawn():
     drawn = set(re.findall(r'<symbol id="(\w+)"', Path(finders.find(ICONS)).read_text()))
-    used = {icon for template in (ROOT / "templates").rglob("*.html") for icon in icons_in(template)}
-    assert used - drawn == set()
+    used = map(icons_in, (ROOT / "templates").rglob("*.html"))
+    assert set().union(*used) <= drawn
 
 
 @pytest.mark.parametrize("name", ["review", "reading", "field_opinion"])
