@@ -68,6 +68,7 @@ class SlideForm(forms.ModelForm):
         if len(laboratories) == 1:
             self.instance.laboratory = laboratories[0]
             del self.fields["laboratory"]
+            self.fields["code"].widget.attrs["autofocus"] = True
         else:
             choice = cast(forms.ModelChoiceField, self.fields["laboratory"])
             choice.queryset = access.laboratories_for(user)

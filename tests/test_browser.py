@@ -147,6 +147,7 @@ def test_the_main_job(open_page, tmp_path):
     sign_up(page, "grace")
 
     page.get_by_role("link", name="New slide").first.click()
+    expect(page.locator("[name=code]")).to_be_focused()
     page.locator("[name=code]").fill("KSM-2026-1")
     page.locator("input[type=file]").set_input_files(
         [*drawn(tmp_path, 1, 2, 3), not_an_image(tmp_path)]
