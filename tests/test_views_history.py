@@ -139,10 +139,10 @@ def test_the_csv_holds_what_was_found(ada, laboratory):
 def test_costs_the_same_however_many_there_are(ada, laboratory, django_assert_num_queries):
     read(new_slide(laboratory))
     find(ada)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         find(ada)
     for _ in range(5):
         for decision in ("parasitized", "uninfected"):
             read(new_slide(laboratory), decision)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         find(ada)
