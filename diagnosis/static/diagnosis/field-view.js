@@ -16,7 +16,7 @@ export class View {
       showNavigationControl: false,
       keyboardNavEnabled: false,
       animationTime: calm ? 0 : 0.4,
-      visibilityRatio: 0.7,
+      visibilityRatio: 0.85,
       constrainDuringPan: true,
       minZoomImageRatio: 0.9,
       maxZoomPixelRatio: 8,
