@@ -65,6 +65,14 @@ def may_review(user: Visitor, slide: Slide) -> bool:
     return reviewing(user).filter(laboratory=slide.laboratory_id).exists()
 
 
+def role_to_review(user: Visitor, slide: Slide) -> str:
+    """PermissionDenied for whoever may not: a role may have changed since the page was asked."""
+    found = reviewing(user).filter(laboratory=slide.laboratory_id).values_list("role", flat=True)
+    if role := found.first():
+        return role
+    raise PermissionDenied
+
+
 def get_image_to_review(user: Visitor, id: UUID | str) -> SmearImage:
     """Http404 for outsiders; PermissionDenied for members whose role does not review."""
     image = get_image(user, id)

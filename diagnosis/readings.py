@@ -239,8 +239,8 @@ def may_take_back(slide: Slide, known: Collection[SlideReading], user: User) -> 
 
 def _open(slide: Slide, user: User) -> SlideReading:
     taken = set(slide.readings.values_list("place", flat=True))
-    role = Membership.objects.get(laboratory=slide.laboratory_id, user=user).role
-    order = sorted(Place, reverse=role == Role.REVIEWER)
+    is_reviewer = access.role_to_review(user, slide) == Role.REVIEWER
+    order = sorted(Place, reverse=is_reviewer)
     free = [place for place in order if place not in taken]
     if not free:
         raise NotNow(_(TAKEN))

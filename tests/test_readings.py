@@ -1,8 +1,10 @@
 import pytest
+from django.urls import reverse
 
 from diagnosis import (
     carrying,
     cells,
+    current,
     disputes,
     readings,
     reviews,
@@ -13,7 +15,7 @@ from diagnosis import (
 )
 from diagnosis.models import Event, Slide
 from diagnosis.readings import NotNow
-from tests.people import laboratory_of
+from tests.people import laboratory_of, signed_in
 from tests.readings import (
     again,
     another_model,
@@ -78,6 +80,16 @@ def test_a_third_person_does_not_take_part(slide, image, ada, ben, cleo):
         reviews.say(image, user, "parasitized")
     with pytest.raises(NotNow, match=r"Two people read this slide already\."):
         reviews.say(image, cleo, "parasitized")
+
+
+def test_whoever_is_removed_while_they_speak_takes_no_part(slide, image, ben, monkeypatch):
+    def remove(slide_ids):
+        roster.remove(slide.laboratory.memberships.get(user=ben))
+
+    monkeypatch.setattr(current, "lock", remove)
+    answer = signed_in(ben).post(reverse("image_review", args=[image.pk]), {"label": "uninfected"})
+    assert answer.status_code == 403
+    assert not slide.readings.exists()
 
 
 def test_opinions_count_once_both_readings_are_closed(slide, image, ada, ben):
