@@ -91,6 +91,23 @@ def open_invitations() -> QuerySet[Invitation]:
     )
 
 
+def invite(invitation: Invitation) -> None:
+    """By an administrator: whoever stepped down meanwhile makes no way back in."""
+    laboratory, by = invitation.laboratory, invitation.invited_by
+    with _held(laboratory):
+        access.get_laboratory(by, laboratory.pk, role=Role.ADMINISTRATOR)
+        invitation.save()
+        audit.note(Action.MADE, invitation)
+
+
+def take_back(invitation: Invitation) -> None:
+    """Not one that somebody accepted meanwhile: they belong to the laboratory now."""
+    with _held(invitation.laboratory):
+        if not Invitation.objects.filter(pk=invitation.pk, accepted_by=None).delete()[0]:
+            raise RosterError(_(INVITATION_IS_OVER))
+        audit.note(Action.DELETED, invitation)
+
+
 def accept(invitation: Invitation, user: User) -> Membership:
     """Make `user` a member, once; whoever belongs already leaves the invitation unused."""
     with _held(invitation.laboratory):
@@ -137,7 +154,8 @@ def remove(membership: Membership) -> None:
 def leave(membership: Membership) -> None:
     """As `remove`; but a laboratory that holds nothing is closed by its only member."""
     with _held(membership.laboratory):
-        if holds_nothing(membership.laboratory):
+        is_there = membership.laboratory.memberships.filter(pk=membership.pk).exists()
+        if is_there and holds_nothing(membership.laboratory):
             audit.note(Action.DELETED, membership.laboratory)
             membership.laboratory.delete()
         else:

@@ -2,6 +2,8 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.urls import reverse
 from django.utils import timezone
 
 from diagnosis import roster
@@ -64,6 +66,31 @@ def test_the_invitations_of_a_closed_account_are_closed_with_it(ada):
         roster.accept(invitation, person("mallory"))
 
 
+def test_whoever_stepped_down_meanwhile_invites_nobody(ada, ben):
+    roster.change_role(ben, Role.ADMINISTRATOR)
+    way_back = Invitation(laboratory=ada.laboratory, invited_by=ben.user)
+    roster.change_role(ben, Role.CLINICIAN)
+    with pytest.raises(PermissionDenied):
+        roster.invite(way_back)
+    assert not Invitation.objects.exists()
+
+
+def test_an_invitation_that_was_accepted_meanwhile_is_not_taken_back(ada, monkeypatch):
+    invitation, held = invitation_by(ada), roster._held
+
+    def hold_once_it_is_accepted(laboratory):
+        monkeypatch.setattr(roster, "_held", held)
+        roster.accept(invitation, person("carl"))
+        return held(laboratory)
+
+    monkeypatch.setattr(roster, "_held", hold_once_it_is_accepted)
+    address = reverse("invitation_revoke", args=[ada.laboratory_id, invitation.pk])
+    page = signed_in(ada.user).post(address, follow=True)
+    assert "This invitation has been used" in page.text
+    assert "no longer works" not in page.text
+    assert Invitation.objects.get().accepted_by.username == "carl"
+
+
 def test_an_old_invitation_makes_nobody_a_member(ada):
     invitation = invitation_by(ada, expires_at=timezone.now() - timedelta(seconds=1))
     with pytest.raises(roster.RosterError):
@@ -88,6 +115,12 @@ def test_the_last_administrator_keeps_the_role(ada, ben):
         with pytest.raises(roster.RosterError, match="hand it over"):
             change()
     assert roles(ada.laboratory) == {"ada": Role.ADMINISTRATOR, "ben": Role.CLINICIAN}
+
+
+def test_whoever_was_removed_meanwhile_closes_no_laboratory_of_others(ada, ben):
+    roster.remove(ben)
+    roster.leave(ben)
+    assert roles(ada.laboratory) == {"ada": Role.ADMINISTRATOR}
 
 
 def test_one_of_two_administrators_may_go(ada, ben):

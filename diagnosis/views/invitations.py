@@ -6,9 +6,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from .. import access, audit, roster
+from .. import access, roster
 from ..forms_laboratories import InvitationForm
-from ..models import INVITATION_DAYS, Action, Invitation, Role
+from ..models import INVITATION_DAYS, Invitation, Role
 from .guard import SignedInRequest, signed_in
 from .laboratories import GET_OR_POST
 
@@ -21,7 +21,7 @@ def invite(request: SignedInRequest, pk: str) -> HttpResponse:
         request.POST, instance=Invitation(laboratory=laboratory, invited_by=request.user)
     )
     if form.is_valid():
-        audit.note(Action.MADE, form.save())
+        roster.invite(form.save(commit=False))
         sentence = _("The link is ready: it works once, within %(days)d days.")
         messages.success(request, sentence % {"days": INVITATION_DAYS})
     else:
@@ -34,9 +34,12 @@ def invite(request: SignedInRequest, pk: str) -> HttpResponse:
 def revoke(request: SignedInRequest, pk: str, invitation: int) -> HttpResponse:
     laboratory = access.get_laboratory(request.user, pk, role=Role.ADMINISTRATOR)
     found = get_object_or_404(laboratory.invitations.filter(accepted_by=None), pk=invitation)
-    audit.note(Action.DELETED, found)
-    found.delete()
-    messages.success(request, _("The invitation is taken back: its link no longer works."))
+    try:
+        roster.take_back(found)
+    except roster.RosterError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("The invitation is taken back: its link no longer works."))
     return redirect("laboratory", pk)
 
 
