@@ -3,12 +3,15 @@
 import logging
 from datetime import timedelta
 
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, notices, storage
+from . import access, audit, notices, storage
+from .access import Visitor
+from .current import lock
 from .models import Action, Laboratory, Slide
 
 logger = logging.getLogger(__name__)
@@ -21,7 +24,11 @@ class CodeIsTaken(ValueError):
 
 
 @transaction.atomic
-def delete(slide: Slide) -> None:
+def delete(slide: Slide, by: Visitor) -> None:
+    """PermissionDenied where whoever made it may not any more: it was signed meanwhile."""
+    lock([slide.pk])
+    if not access.may_delete(by, slide):
+        raise PermissionDenied
     if Slide.objects.filter(pk=slide.pk, deleted_at=None).update(deleted_at=timezone.now()):
         audit.note(Action.DELETED, slide)
 
@@ -53,18 +60,25 @@ def purge() -> int:
     deletes files in the wrong place is told of success.
     """
     notices.purge()
-    slides = list(Slide.objects.filter(deleted_at__lte=timezone.now() - KEPT))
+    slides = list(_over())
     if slides:
         storage.require()
-    for slide in slides:
-        _purge(slide)
-    return len(slides)
+    return sum(_purge(slide) for slide in slides)
 
 
-def _purge(slide: Slide) -> None:
-    """A file that stays behind names nobody and is told in the log; a row without file is worse."""
-    files = [image.file for image in slide.images.all()]
+def _over() -> QuerySet[Slide]:
+    return Slide.objects.filter(deleted_at__lte=timezone.now() - KEPT)
+
+
+def _purge(slide: Slide) -> bool:
+    """A file that stays behind names nobody and is told in the log; a row without file is worse.
+
+    False: it was restored just in time, or another purge was faster.
+    """
     with transaction.atomic():
+        if not _over().select_for_update().filter(pk=slide.pk).first():
+            return False
+        files = [image.file for image in slide.images.all()]
         audit.note(Action.PURGED, slide, images=(len(files), 0))
         slide.delete()
     for file in files:
@@ -72,3 +86,4 @@ def _purge(slide: Slide) -> None:
             file.storage.delete(str(file.name))
         except Exception:  # each kind of storage has its own
             logger.exception("A purged image's file could not be deleted: %s", file.name)
+    return True

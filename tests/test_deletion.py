@@ -95,6 +95,15 @@ def test_a_signed_slide_is_for_administrators_to_delete(ada, laboratory):
     assert delete(ada, own).status_code == 200
 
 
+def test_what_is_signed_while_its_maker_deletes_it_stays(laboratory, monkeypatch):
+    mary = join(laboratory, "mary", Role.CLINICIAN).user
+    own = new_slide(laboratory, created_by=mary)
+    read(own, "parasitized")
+    monkeypatch.setattr(deletion, "lock", lambda _: signing.sign(own, laboratory.members.first()))
+    assert delete(signed_in(mary), own).status_code == 403
+    assert Slide.objects.get(pk=own.pk).deleted_at is None
+
+
 def test_it_comes_back_as_it_was(ada, laboratory, slide):
     delete(ada, slide)
     page = ada.get(reverse("laboratory_deleted", args=[laboratory.pk]))
@@ -177,6 +186,22 @@ class TestPurge:
         assert purge() == "0 slides are gone for good."
         assert "is back" in restore(ada, slide).text
         assert purge() == "0 slides are gone for good."
+
+    def test_what_is_restored_just_in_time_stays(self, ada, slide, monkeypatch, settings):
+        delete(ada, slide)
+        long_ago(slide)
+        monkeypatch.setattr("diagnosis.storage.require", lambda: deletion.restore(slide))
+        assert purge() == "0 slides are gone for good."
+        assert slide.predictions.count() == 2
+        assert len(list(settings.MEDIA_ROOT.rglob("*.png"))) == 2
+
+    def test_two_purges_at_once_note_it_once(self, ada, slide, monkeypatch):
+        delete(ada, slide)
+        long_ago(slide)
+        other = deletion._purge
+        monkeypatch.setattr("diagnosis.storage.require", lambda: other(slide))
+        assert purge() == "0 slides are gone for good."
+        assert Event.objects.filter(action="purged").count() == 1
 
     def test_a_file_that_cannot_be_deleted_holds_up_nothing(self, ada, slide, monkeypatch, caplog):
         delete(ada, slide)

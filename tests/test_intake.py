@@ -503,7 +503,7 @@ def test_a_slide_that_is_deleted_while_they_are_decoded_takes_no_images(
     decode = sandbox.decode
 
     def slowly(data):
-        deletion.delete(slide)
+        deletion.delete(slide, slide.laboratory.members.get())
         return decode(data)
 
     monkeypatch.setattr(sandbox, "decode", slowly)

@@ -173,7 +173,7 @@ class TestPage:
         client = signed_in(ben.user)
         assert "POS" not in client.get(PAGE).text
         assert "not seen" not in client.get(PAGE).text
-        deletion.delete(slide)
+        deletion.delete(slide, ada)
         assert "POS" not in signed_in(ada).get(PAGE).text
 
     def test_nobody_marks_those_of_others(self, laboratory, ada):

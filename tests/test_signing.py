@@ -139,7 +139,7 @@ def test_an_image_that_failed_does_not_hinder(slide, ada):
 
 def test_not_once_the_slide_is_deleted(slide, ada):
     known = Slide.objects.get()
-    deletion.delete(slide)
+    deletion.delete(slide, ada)
     assert refused(signing.sign, known, ada) == signing.DELETED
 
 

@@ -113,7 +113,8 @@ class OneSlide(View):
         responses={204: None},
     )
     def delete(self, request: Asked, pk: str) -> Response:
-        deletion.delete(access.get_slide_to_delete(request.user, pk))
+        slide = access.get_slide_to_delete(request.user, pk)
+        deletion.delete(slide, request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

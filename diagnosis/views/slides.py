@@ -258,7 +258,7 @@ def slide_delete(request: Asked, pk: UUID) -> HttpResponse:
     if request.method != "POST":
         context = {"slide": slide, "days": deletion.KEPT.days, "place": "history"}
         return render(request, "diagnosis/slide_delete.html", context)
-    deletion.delete(slide)
+    deletion.delete(slide, request.user)
     sentence = _(
         "Slide %(code)s is deleted. An administrator of %(laboratory)s can restore it "
         "within %(days)d days."
