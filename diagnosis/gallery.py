@@ -180,9 +180,9 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
 
     `here` is the field whose page it is for, if it is not for the slide's.
     """
+    standing = again.standing(slide)  # what is awaited, before what came of it
     tally = verdict.tally(slide)
     result = finding.of_slide(slide) if tally.has_fields else None
-    standing = again.standing(slide)
     every = _pace(slide) if tally.pending or standing.pending else ""
     return {
         "tally": tally,

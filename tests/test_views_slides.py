@@ -312,19 +312,44 @@ class TestAgain:
         assert "hx-morph-skip" not in response.text
         assert url("slide_again", slide) not in response.text
 
+    def read_again(self, slide, old, decision="parasitized"):
+        new = slide.predictions.filter(is_current=False)
+        values = {"state": "done", "decision": decision, "probability": 0.91}
+        [pk] = new.values_list("pk", flat=True)
+        new.update(**values, finished_at=old.finished_at)
+        current.take_over([pk])
+        verdict.recount([slide.pk])
+
     def test_the_page_fills_in_when_it_is_there(self, ada, slide, old):
         ada.post(url("slide_again", slide))
         before = ada.get(url("slide_results", slide), headers=HTMX)
-        new = slide.predictions.get(is_current=False)
-        values = {"state": "done", "decision": "parasitized", "probability": 0.91}
-        slide.predictions.filter(pk=new.pk).update(**values, finished_at=old.finished_at)
-        current.take_over([new.pk])
+        self.read_again(slide, old)
         seen = {"seen": before.context["seen"]}
         after = ada.get(url("slide_results", slide), seen, headers=HTMX)
         assert after.status_code == 200
         for words in ("resnet34-next", "91 %", "resnet34-drawn</a>: Parasitized, 97 %"):
             assert words in after.text
         assert "every " not in after.text
+
+    def test_what_was_counted_before_it_was_there_is_asked_for_once_more(
+        self, ada, slide, old, monkeypatch
+    ):
+        ada.post(url("slide_again", slide))
+        count = verdict._groups
+
+        def count_before_it_is_read(slides):
+            monkeypatch.setattr(verdict, "_groups", count)
+            counted = count(slides)
+            self.read_again(slide, old, "uninfected")
+            return counted
+
+        monkeypatch.setattr(verdict, "_groups", count_before_it_is_read)
+        first = ada.get(url("slide_results", slide), headers=HTMX)
+        assert "1 of 1 cell parasitized" in first.text
+        assert first.context["every"]
+        seen = {"seen": first.context["seen"]}
+        later = ada.get(url("slide_results", slide), seen, headers=HTMX)
+        assert "0 of 1 cell parasitized" in later.text
 
     def test_a_failure_is_told_and_can_be_tried_again(self, ada, slide, old):
         ada.post(url("slide_again", slide))
