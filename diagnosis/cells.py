@@ -148,7 +148,10 @@ def _checked_comment(comment: Any) -> str:
 
 @transaction.atomic
 def add(image: SmearImage, user: User, box: Sequence[Any], label: str, comment: str = "") -> Cell:
-    """A cell that the machine missed. Raises CellError, or readings.NotNow."""
+    """A cell that the machine missed. Raises CellError, or readings.NotNow.
+
+    The same box of the same person is the same cell, sent twice.
+    """
     if label not in CellOpinion.values or label == CellOpinion.NO_CELL:
         raise CellError(_("Say what the cell is: parasitized, uninfected or cannot tell."))
     x, y, width, height = _checked(box, image)
@@ -162,6 +165,9 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str, comment: 
                 "cells that are added to it would count nowhere."
             )
         )
+    if known := _drawn(image, user, (x, y, width, height)):
+        say(image, user, known.pk, label, comment)
+        return known
     number = carrying.next_number(image, reading.place if reading else None)
     if number > MOST_ADDED:
         raise CellError(_("So many cells were added to this image that no more can be."))
@@ -171,6 +177,12 @@ def add(image: SmearImage, user: User, box: Sequence[Any], label: str, comment: 
     _settle(image, cell)
     audit.note(Action.MADE, cell, label=(None, label), box=(None, [x, y, width, height]))
     return cell
+
+
+def _drawn(image: SmearImage, user: User, box: tuple[int, int, int, int]) -> Cell | None:
+    x, y, width, height = box
+    mine = image.cells.filter(prediction=None, reviews__reviewer=user, reviews__is_standing=True)
+    return mine.filter(x=x, y=y, width=width, height=height).first()
 
 
 def _checked(box: Sequence[Any], image: SmearImage) -> list[int]:

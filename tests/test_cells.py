@@ -112,6 +112,15 @@ def test_an_added_cell_counts_until_nobody_stands_by_it(reading, ada):
         cells.say(reading.image, ada, cell.pk, "parasitized")
 
 
+def test_a_box_that_is_sent_twice_is_one_cell(reading, ada):
+    first = cells.add(reading.image, ada, [10, 10, 30, 30], "parasitized")
+    assert cells.add(reading.image, ada, [10, 10, 30, 30], "uninfected", "A platelet.") == first
+    assert (found(reading).counted, found(reading).parasitized) == (5, 1)
+    assert first.reviews.get(is_standing=True).comment == "A platelet."
+    cells.say(reading.image, ada, first.pk, "")
+    assert cells.add(reading.image, ada, [10, 10, 30, 30], "parasitized") != first
+
+
 def test_an_added_cell_at_the_image_s_side_is_cut(reading, ada):
     assert cells.add(reading.image, ada, [0, 10, 30, 30], "uninfected").is_cut
     assert found(reading).counted == 4

@@ -103,6 +103,7 @@ class Cells(View):
 
     @extend_schema(
         summary="Add a red cell that the machine missed",
+        description="The same box sent again by the same person is the same cell.",
         request=serializers.NewCell,
         responses={201: serializers.CellOut},
     )
