@@ -13,7 +13,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -99,10 +99,10 @@ class SecondFactor:
         if place in TO_TURN_IT_ON or not lacks_factor(request.user):
             return None
         address = reverse("mfa_activate_totp")
-        if request.headers.get("HX-Request"):
-            return HttpResponse(status=403, headers={"HX-Redirect": address})
-        if wants_json(request):
-            return JsonResponse({"error": _(ASKED)}, status=403)
+        is_part = request.headers.get("HX-Request")
+        if is_part or wants_json(request):
+            headers = {"HX-Redirect": address} if is_part else {}
+            return JsonResponse({"error": _(ASKED), "waits": True}, status=403, headers=headers)
         messages.info(request, _(ASKED))
         return redirect(address)
 

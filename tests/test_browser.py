@@ -36,7 +36,7 @@ from tests.servers import Site
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NARROW = {"width": 360, "height": 780}
 EXPECTED = re.compile(
-    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[0149]|Failed to fetch"
+    r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)|status of 40[01349]|Failed to fetch"
 )
 ASKING = re.compile("every")
 

@@ -201,6 +201,8 @@ def test_a_script_is_led_there_as_well(ada, settings):
     client = signed_in(ada)
     part = client.get(PLACE, headers={"HX-Request": "true"})
     assert (part.status_code, part["HX-Redirect"]) == (403, reverse("mfa_activate_totp"))
+    assert part.json()["waits"]  # an opinion that it came with is not dropped
     answer = client.post("/slides/new/", headers={"Accept": "application/json"})
     assert answer.status_code == 403
     assert "second factor" in answer.json()["error"]
+    assert answer.json()["waits"]

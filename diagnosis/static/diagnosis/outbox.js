@@ -118,8 +118,10 @@ export async function ask(address, { who, headers, ...options }, understood) {
   const text = await response.text();
   const answer = response.ok && !response.redirected && understood(text);
   if (answer) return { answer };
-  // Whose page is out of date loses nothing by it.
-  if (response.status === 403 && !parsed(text)?.error) return { trouble: gettext("You may not do this, or the page is out of date: load it again.") };
+  // Whose page is out of date loses nothing by it, nor who is asked for a second factor first.
+  const { error, waits } = parsed(text) ?? {};
+  if (waits) return { trouble: error };
+  if (response.status === 403 && !error) return { trouble: gettext("You may not do this, or the page is out of date: load it again.") };
   if (response.status === 401) return { trouble: gettext("You are signed out: sign in in another tab.") };
   const isRefusal = response.status >= 400 && response.status < 500 && !TRANSIENT.includes(response.status);
   return isRefusal ? { refusal: whyNot(response, text) } : { trouble: gettext("The server could not take it just now.") };

@@ -32,7 +32,7 @@ let chosen = null; // the id of the card that keys are about
 function post({ image, fields, label, comment, seen }) {
   const body = new URLSearchParams(fields ?? (label ? { label, comment, seen } : {}));
   const form = fields ? reading : document.querySelector(`#image-${image} form${label ? "[data-opinion]" : "[data-take-back]"}`);
-  const address = form?.action ?? `/images/${image}/review/${label ? "" : "undo/"}`;
+  const address = form?.action ?? (fields ? `/slides/${slide}/reading/` : `/images/${image}/review/${label ? "" : "undo/"}`);
   const headers = { "X-CSRFToken": token(document), ...(fields ? { Accept: "application/json" } : { "HX-Request": "true" }) };
   return ask(address, { method: "POST", body, who, headers }, (text) => isOurs(text) && text);
 }
@@ -52,15 +52,21 @@ function told({ answer, refusal, item, elsewhere }) {
 
 function refused(refusal, { fields, image, comment }) {
   say(gettext("Not kept: %(refusal)s", { refusal }));
-  if (fields) return check(reading.dataset.conclusion);
+  if (fields) return putBack(fields);
   if (comment) drafts.keep(image, comment);
   unmark(image);
+}
+
+// As the server has it, with the words that it did not keep.
+function putBack({ comment }) {
+  drafts.keep("whole", comment);
+  if (reading) check(reading.dataset.conclusion);
 }
 
 // What is said of the whole slide stands in its list, in the verdict and in the report; once it is
 // closed, all of the page is another.
 function takeConclusion({ html }, { conclusion, comment }) {
-  if (!html) return leave();
+  if (!html || !reading) return leave();
   Object.assign(reading.dataset, { conclusion, comment });
   document.getElementById("concluded").outerHTML = html;
   say(gettext("Kept."));
@@ -183,6 +189,7 @@ document.addEventListener("change", ({ target }) => {
 });
 
 document.addEventListener("input", ({ target }) => {
+  if (target === reading?.elements.comment) return drafts.keep("whole", target.value);
   const image = target.name === "comment" && target.form.dataset.opinion;
   if (!image || standing(image).label) return;
   drafts.keep(image, target.value.trim());
@@ -198,6 +205,7 @@ function conclude(close) {
   const { conclusion = "", comment } = Object.fromEntries(new FormData(reading));
   const before = concluded();
   const after = { conclusion, comment: comment.trim() };
+  drafts.keep("whole", "");
   const isNew = before.conclusion !== after.conclusion || before.comment !== after.comment;
   if (isNew) deeds.add({ before, after });
   if (isNew || close) tellWhole({ ...after, ...(close ? { close: "yes" } : {}) });
@@ -221,6 +229,7 @@ function clear() {
 
 function write(word) {
   reading.elements.comment.value = word.comment;
+  drafts.keep("whole", "");
   tellWhole(word);
 }
 
@@ -328,7 +337,7 @@ bar.querySelector("[data-again]").addEventListener("click", () => outbox.send())
 for (const done of ["htmx:after:swap", "viewed"]) document.addEventListener(done, show);
 if (reading) {
   check(concluded().conclusion);
-  reading.elements.comment.value = concluded().comment;
+  reading.elements.comment.value = drafts.of("whole") || concluded().comment;
 }
 show();
 outbox.send();
