@@ -34,3 +34,8 @@ def send_to_new_slide(page: Page, code: str, *files: Path) -> None:
 def send(page: Page, *files: Path) -> None:
     page.locator("input[type=file]").set_input_files(files)
     page.get_by_role("button", name="Upload").click()
+
+
+def come_back(page: Page) -> None:
+    """As a browser that kept the page does; those that are driven keep none."""
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import send_to_new_slide
+from tests.browser import come_back, send_to_new_slide
 from tests.servers import Site
 from tests.test_browser import (  # noqa: F401  (fixtures)
     ada,
@@ -511,3 +511,27 @@ def test_words_of_a_conclusion_wait_for_a_second_factor_and_outlive_a_reload(ope
     expect(page.locator("[data-say]")).to_contain_text("Not kept: It is closed.")
     page.reload()
     expect(comment).to_have_value("Too late")
+
+
+def test_a_page_to_which_one_comes_back_says_what_is_true_now(open_slide, tmp_path):
+    page = open_slide()
+    history, other = page.context.new_page(), page.context.new_page()
+    history.goto("/slides/")
+    other.goto(page.url)
+    other.keyboard.press("n")
+    press_and_wait(other, "2")
+    first = history.locator(".slides > li").first
+    expect(first).to_contain_text("2 of 3 cells")
+    come_back(history)
+    expect(first).to_contain_text("1 of 3 cells")
+    page.locator("#files").set_input_files(tmp_path / "cell-1.png")
+    come_back(page)
+    expect(page.locator("#verdict")).to_contain_text("1 of 3 cells")
+    expect(page.locator(".file")).to_have_count(1)
+    page.get_by_role("button", name="Remove").click()
+    come_back(page)
+    expect(page.locator(".cell .reviews")).to_contain_text("ada says uninfected")
+    page.wait_for_load_state("load")
+    page.context.clear_cookies()
+    come_back(page)
+    expect(page).to_have_url(re.compile("/accounts/login/"))

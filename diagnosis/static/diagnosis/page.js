@@ -57,3 +57,17 @@ function look() {
 
 setInterval(look, CALM / 10);
 document.addEventListener("visibilitychange", look);
+
+// Kept by the browser as it was left, a page may say what is true no more, or be of somebody who has
+// signed out. Where something was written, or chosen to be sent, that stays.
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  if (!isWritten()) return location.reload();
+  for (const name of ["look", "refresh"]) document.body.dispatchEvent(new Event(name));
+});
+
+function isWritten() {
+  const fields = document.querySelectorAll("[method=post] input:not([type=hidden]), [method=post] textarea, input[data-comment]");
+  const isToSend = document.querySelector(".file:not(.done)") !== null;
+  return isToSend || [...fields].some(({ value, defaultValue }) => value !== defaultValue);
+}
