@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from ml.drawing import draw_field
-from tests.browser import send_to_new_slide
+from tests.browser import come_back, send_to_new_slide
 from tests.servers import ROOT, Site
 from tests.test_browser import (  # noqa: F401
     LANGUAGE_IN,
@@ -137,6 +137,41 @@ def test_an_opinion_is_shown_at_once_kept_and_undone(open_field, field_address):
     with page.expect_response(lambda response: response.request.method == "POST"):
         page.get_by_role("button", name="Take back").click()
     expect(page.locator("[data-group=parasitized] .count")).to_have_text(str(parasitized))
+
+
+def test_an_answer_that_was_asked_before_an_opinion_does_not_hide_it(open_field):
+    page = open_field()
+    choose_first(page)
+    page.locator("[data-comment]").fill("a platelet?")
+    page.keyboard.press("Escape")
+    held: list[Route] = []
+    page.route(
+        CELLS, lambda r: r.fallback() if held or r.request.method == "POST" else held.append(r)
+    )
+    come_back(page)
+    while not held:
+        page.wait_for_timeout(100)
+    answer = held[0].fetch()
+    press_and_wait(page, "3")
+    pressed = page.locator("[data-say=cannot-tell]")
+    expect(pressed).to_have_attribute("aria-pressed", "true")
+    with page.expect_response(CELLS):
+        held[0].fulfill(response=answer)
+    page.wait_for_timeout(500)
+    expect(pressed).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Take back").click()
+
+
+def test_a_field_to_which_one_comes_back_is_as_it_is_now(open_field, field_address):
+    page = open_field()
+    before = count(page, "uncertain")
+    other = page.context.new_page()
+    show(other, field_address)
+    choose_first(other)
+    press_and_wait(other, "3")
+    come_back(page)
+    expect(page.locator("[data-group=uncertain] .count")).to_have_text(str(before + 1))
+    press_and_wait(other, "t")
 
 
 def test_undo_takes_back_the_last_word(open_field):

@@ -48,15 +48,23 @@ const deeds = new Deeds((deed, word) => (deed.box && word.label && !find(deed.id
 // Hearing
 
 async function ask() {
+  const before = heard;
   try {
     const { answer, trouble, refusal } = await server.ask({ headers: { "X-By-Itself": "yes" } });
+    if (answer && heard !== before) return ask(); // it may be older than what was heard meanwhile
     if (answer) return told({ answer });
     say(refusal ?? trouble);
     if (refusal) return;
   } catch {
     say(gettext("The connection is lost. This page goes on by itself when it is back."));
   }
-  setTimeout(ask, ASK_AGAIN);
+  askSoon();
+}
+
+let due = 0;
+function askSoon() {
+  clearTimeout(due);
+  due = setTimeout(ask, ASK_AGAIN);
 }
 
 function told({ answer, refusal, item, elsewhere }) {
@@ -80,7 +88,7 @@ function hear(answer, item) {
   if (answer.field_html) showWholeField(answer.field_html);
   const headline = part("verdict").querySelector(".verdict-line");
   part("headline").textContent = headline?.textContent.trim() ?? "";
-  if (["queued", "running"].includes(answer.image.state)) setTimeout(ask, ASK_AGAIN);
+  if (["queued", "running"].includes(answer.image.state)) askSoon();
   if (part("say").textContent && !item) say("");
 }
 
@@ -441,4 +449,5 @@ strip.takePhoto(photo);
 strip.photo.addEventListener("load", () => show());
 show();
 ask();
+addEventListener("pageshow", ({ persisted }) => persisted && ask());
 if (outbox.items.length) outbox.send();
