@@ -120,10 +120,12 @@ def find(slide: Slide, key: str) -> Difference | None:
 
 
 @transaction.atomic
-def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlement:
+def settle(
+    slide: Slide, by: User, key: str, label: str, reason: str, seen: int | None = None
+) -> Settlement:
     """What counts where the readings differ, by a third person or after discussion.
 
-    Raises CannotSettle.
+    `seen` is the settlement that the person looked at, 0 for none. Raises CannotSettle.
     """
     current.lock([slide.pk])
     slide = Slide.objects.get(pk=slide.pk)
@@ -134,6 +136,11 @@ def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlem
         raise CannotSettle(_("Choose what counts."))
     if not reason.strip():
         raise CannotSettle(_("Say why it is settled so."))
+    stands = found.settlement
+    if seen is not None and stands and stands.pk != seen:
+        if (stands.by_id, stands.label, stands.reason) == (by.pk, label, reason.strip()):
+            return stands  # a double click
+        raise CannotSettle(_("Somebody settled this meanwhile: look again."))
     settlement = slide.settlements.create(
         image=found.image,
         cell=found.cell,
@@ -143,7 +150,7 @@ def settle(slide: Slide, by: User, key: str, label: str, reason: str) -> Settlem
         who=by.get_username(),
         is_third=not slide.readings.filter(reader=by).exclude(place=None).exists(),
     )
-    before = found.settlement.label if found.settlement else None
+    before = stands.label if stands else None
     audit.note(Action.SETTLED, settlement, label=(before, label), reason=("", reason.strip()))
     recount(slide)
     return settlement

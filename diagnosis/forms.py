@@ -127,9 +127,10 @@ class ReadingForm(forms.Form):
 
 
 class SettleForm(forms.Form):
-    """Which difference, what counts there and why."""
+    """Which difference, what counts there and why; `seen` as in `disputes.settle`."""
 
     key = forms.CharField(required=False)
+    seen = forms.IntegerField(required=False)
     label = forms.CharField(required=False)
     reason = forms.CharField(max_length=LONGEST_REASON, required=False)
 

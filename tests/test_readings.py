@@ -158,6 +158,25 @@ def test_the_newest_settlement_counts(slide, image, ada, ben):
     assert Event.objects.filter(action="settled").count() == 2
 
 
+def test_of_two_who_settle_at_once_the_later_looks_again(slide, image, ada, ben, cleo):
+    reviews.say(image, ada, "parasitized")
+    reviews.say(image, ben, "uninfected")
+    slide = close(slide, ada, ben)
+    said = {"key": f"image-{image.pk}", "label": "parasitized", "reason": "A ring.", "seen": 0}
+    address = reverse("slide_settle", args=[slide.pk])
+    for _click in range(2):
+        assert "Settled." in signed_in(cleo).post(address, said, follow=True).text
+    other = said | {"label": "uninfected", "reason": "A platelet."}
+    assert "meanwhile" in signed_in(ada).post(address, other, follow=True).text
+    assert again(image).reviewed == "parasitized"
+    page = signed_in(ada).get(reverse("slide", args=[slide.pk])).text
+    seen = slide.settlements.get().pk
+    assert f'name="seen" value="{seen}"' in page
+    signed_in(ada).post(address, other | {"seen": seen})
+    assert again(image).reviewed == "uninfected"
+    assert signed_in(ada).post(address, other | {"seen": "x"}).status_code == 302
+
+
 @pytest.mark.parametrize(
     ("key", "label", "reason", "sentence"),
     [

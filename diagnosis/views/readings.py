@@ -46,7 +46,7 @@ def slide_settle(request: Asked, pk: UUID) -> HttpResponse:
     form = SettleForm(request.POST)
     try:
         if not form.is_valid():
-            raise disputes.CannotSettle(str(form.errors["reason"][0]))
+            raise disputes.CannotSettle(str([*form.errors.values()][0][0]))
         disputes.settle(slide, request.user, **form.cleaned_data)
     except disputes.CannotSettle as error:
         messages.error(request, str(error))
