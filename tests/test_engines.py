@@ -119,6 +119,7 @@ def watched(tmp_path):
             PYTHONPATH=f"{tmp_path}:{ROOT}", HOME=str(tmp_path), WATCHED=str(log)
         )
         environment.pop("CI", None)  # with it openvino reports nothing, and nothing is proven
+        environment.pop("XDG_CACHE_HOME", None)
         done = subprocess.run(
             [sys.executable, "-c", program, *map(str, arguments)],
             cwd=tmp_path,
@@ -149,6 +150,12 @@ def test_the_default_engine_tells_nobody_and_needs_no_torch(watched, trained_mod
     modules, calls = watched(READ, trained_model, "onnxruntime")
     assert not {"torch", "openvino"} & set(modules)
     assert calls == ""
+
+
+def test_onnxruntime_keeps_nothing_to_report(watched, trained_model, tmp_path):
+    """It would send it from C++, where nobody watches."""
+    watched(READ, trained_model, "onnxruntime")
+    assert not (tmp_path / ".cache").exists()
 
 
 def test_the_number_of_threads_is_kept(trained_model):
