@@ -81,9 +81,9 @@ def models() -> list[type[Model]]:
 
 def write(path: Path) -> Written:
     """Of what is stored at this moment, while the site runs."""
-    _refuse_to_overwrite(path)
-    _require_images()
     try:
+        _refuse_to_overwrite(path)
+        _require_images()
         with _unfinished(path) as file:
             written = _write(file)
     except OSError as error:

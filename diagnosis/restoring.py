@@ -71,6 +71,8 @@ def _entries(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 yield entry.name, content
     except FileNotFoundError:
         raise BackupError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise BackupError(f"{path} cannot be read ({error.strerror}).") from None
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -233,6 +233,7 @@ def test_what_is_no_archive_is_refused(emptied):
     emptied.write_bytes(b"no tar at all" * 100)
     assert "is damaged or no backup" in refusal(emptied)
     assert "There is no file" in refusal(emptied.with_name("nowhere.tar"))
+    assert "cannot be read (Is a directory)" in refusal(emptied.parent)
 
 
 def test_another_version_is_refused(emptied):
@@ -331,6 +332,12 @@ def test_an_archive_is_not_overwritten(archive, capsys):
     with pytest.raises(CommandError, match="exists already"):
         call_command("backup", archive)
     assert archive.read_bytes() == content
+
+
+def test_an_archive_that_may_not_be_looked_for_is_told_in_a_sentence(transactional_db, tmp_path):
+    """As one in another account's folder, which root, who runs tests, may look into."""
+    with pytest.raises(CommandError, match="cannot be written \\(File name too long\\)"):
+        call_command("backup", tmp_path / f"{'a' * 300}.tar")
 
 
 def test_a_lost_file_is_named_and_the_rest_is_kept(transactional_db, tmp_path, capsys):
