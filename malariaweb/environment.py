@@ -23,6 +23,8 @@ FALSE = {"0", "false", "no", "off"}
 SECRET_LENGTH = 50
 WAIT = 2.0
 """Seconds for another process to finish writing the key."""
+WITHOUT_MARK = "utf-8-sig"
+"""Windows' editors put an unseen one before the first line."""
 LINE = re.compile(r"(#.*|(export )?\w+=.*)?")
 HOST = re.compile(r"[a-z0-9_.-]+")
 EMAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
@@ -115,7 +117,7 @@ class Environment:
 
 def read_env_file(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding=WITHOUT_MARK).splitlines()
     except OSError as error:
         stop(f"ENV_FILE: {path} cannot be read ({error.strerror}).")
     except UnicodeDecodeError:
@@ -124,7 +126,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         if not LINE.fullmatch(line):
             stop(f"Line {number} of {path} is not understood: write NAME=value.")
     _EnvFile.ENVIRON = {}
-    _EnvFile.read_env(path)
+    _EnvFile.read_env(path, encoding=WITHOUT_MARK)
     return _EnvFile.ENVIRON
 
 

@@ -121,6 +121,13 @@ def test_an_env_file_is_read_and_the_environment_wins(tmp_path):
     assert read(tmp_path, "PORT", ENV_FILE=str(file), PORT="8124") == 8124
 
 
+def test_an_env_file_from_windows_is_read(tmp_path):
+    """Its editors begin with a mark that nobody sees, and end lines in their own way."""
+    file = tmp_path / "env"
+    file.write_bytes(b"\xef\xbb\xbfPORT=8123\r\nTIME_ZONE=Africa/Nairobi\r\n")
+    assert read(tmp_path, "PORT", "TIME_ZONE", ENV_FILE=str(file)) == [8123, "Africa/Nairobi"]
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -263,6 +270,12 @@ def test_a_name_beyond_ascii_is_written_as_browsers_send_it(tmp_path):
     host = "xn--malria-rta.example.org"
     found = read(tmp_path, *names, SITE_URL="https://Malária.example.org:8443/")
     assert found == [host, [f"https://{host}:8443"]]
+
+
+def test_a_database_can_be_reached_by_a_socket(tmp_path):
+    url = "postgres:////var/run/postgresql/malaria"
+    database = read(tmp_path, "DATABASES['default']", DATABASE_URL=url)
+    assert (database["HOST"], database["NAME"]) == ("/var/run/postgresql", "malaria")
 
 
 def test_a_silent_database_is_not_waited_for_for_long_unless_asked(tmp_path):
