@@ -100,3 +100,9 @@ def test_services_run_what_the_procfile_and_make_run():
     started = re.search(r"^ExecStart=/srv/malariaweb/\.venv/bin/(.+)$", README, re.M)
     assert started
     assert f"$(BIN)/{started[1]}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_systemd_does_not_give_the_service_up():
+    """It does after five starts in ten seconds; a database may need longer after a power cut."""
+    [seconds] = re.findall(r"^RestartSec=(\d+)$", README, re.M)
+    assert 4 * int(seconds) > 10
