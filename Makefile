@@ -23,7 +23,7 @@ test: .venv/dev.stamp servers
 	@$(MAKE) --no-print-directory --jobs 2 tests lint
 
 tests:
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check
@@ -62,9 +62,10 @@ install-all: .venv/dev.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.txt
 	@touch $@
 
+# Of these many modules most are never loaded: each is compiled when it is.
 .venv/dev.stamp: requirements-dev.txt requirements.txt .venv/serve.stamp
 	@echo "Installing what training and tests need (once; some minutes, 6 GB) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-dev.txt
 	@touch $@
 
 $(BIN)/python:
