@@ -1,6 +1,6 @@
 """Many people at once on PostgreSQL and Redis: pages, the queue, memory; a burst of images.
 
-    python -m benchmarks.load [CELL_OR_FOLDER...] [--people N] [--seconds N] [--burst N]
+    python -m benchmarks.load [CELL_OR_FOLDER...] [--people N] [--seconds N] [--burst N] [--web N]
 
 First the workers alone read a burst that was uploaded while none ran. Then as many images wait
 again, people come (benchmarks.people, run by locust: they browse, upload, poll and review), and the
@@ -152,6 +152,7 @@ def measured(options: argparse.Namespace) -> Iterator[Figure]:
         files = cells(options.paths, DIFFERENT_CELLS, folder)
         files[0].parent.rename(folder / "cells")
         files = sorted((folder / "cells").iterdir())
+        site.env["WEB_CONCURRENCY"] = str(options.web)
         site.start_web()
         lone = alone(site, options, files)
         burst = upload(site, "burst", options.burst, files)
@@ -177,6 +178,7 @@ def main() -> None:
     made.add_argument("--seconds", type=at_least(WARM_UP), default=300)
     made.add_argument("--burst", type=at_least(100), default=5000)
     made.add_argument("--workers", type=at_least(1), default=2)
+    made.add_argument("--web", type=at_least(1), default=2, help="web processes")
     options = made.parse_args()
     show(measured(options), options)
 
