@@ -157,8 +157,8 @@ def test_only_among_the_slides_that_are_given(laboratory):
 def test_file_names_are_gone_through_once_where_they_name_few_slides(slides, monkeypatch):
     chosen = {"q": ".png", "result": "parasitized", "status": "done", "since": date(2026, 1, 1)}
     found = []
-    for few, number in ((history.FEW, 0), (1, 2)):
-        monkeypatch.setattr(history, "FEW", few)
+    for few, number in ((500, 0), (1, 2)):
+        monkeypatch.setitem(history.FEW, connection.vendor, few)
         with CaptureQueriesContext(connection) as queries:
             slides_found = search(**chosen)
             found.append((slides_found.count(), list(slides_found)))
