@@ -92,7 +92,10 @@ def open_invitations() -> QuerySet[Invitation]:
 
 
 def invite(invitation: Invitation) -> None:
-    """By an administrator: whoever stepped down meanwhile makes no way back in."""
+    """By an administrator: whoever stepped down meanwhile makes no way back in.
+
+    Raises RosterError.
+    """
     laboratory, by = invitation.laboratory, invitation.invited_by
     with _held(laboratory):
         access.get_laboratory(by, laboratory.pk, role=Role.ADMINISTRATOR)

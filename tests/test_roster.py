@@ -75,6 +75,23 @@ def test_whoever_stepped_down_meanwhile_invites_nobody(ada, ben):
     assert not Invitation.objects.exists()
 
 
+def test_nobody_is_invited_to_a_laboratory_that_was_closed_meanwhile(ada, monkeypatch):
+    invite = roster.invite
+
+    def invite_once_it_is_closed(invitation):
+        Laboratory.objects.filter(pk=ada.laboratory_id).delete()
+        invite(invitation)
+
+    monkeypatch.setattr(roster, "invite", invite_once_it_is_closed)
+    browser = signed_in(ada.user)
+    asked = browser.post(
+        reverse("laboratory_invite", args=[ada.laboratory_id]),
+        {"role": Role.TECHNICIAN, "note": ""},
+    )
+    assert asked.status_code == 302
+    assert "This laboratory no longer exists." in browser.get("/", follow=True).text
+
+
 def test_an_invitation_that_was_accepted_meanwhile_is_not_taken_back(ada, monkeypatch):
     invitation, held = invitation_by(ada), roster._held
 

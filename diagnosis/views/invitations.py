@@ -20,12 +20,16 @@ def invite(request: SignedInRequest, pk: str) -> HttpResponse:
     form = InvitationForm(
         request.POST, instance=Invitation(laboratory=laboratory, invited_by=request.user)
     )
-    if form.is_valid():
+    if not form.is_valid():
+        messages.error(request, _("Choose one of the roles, and keep the note short."))
+        return redirect("laboratory", pk)
+    try:
         roster.invite(form.save(commit=False))
+    except roster.RosterError as error:
+        messages.error(request, str(error))
+    else:
         sentence = _("The link is ready: it works once, within %(days)d days.")
         messages.success(request, sentence % {"days": INVITATION_DAYS})
-    else:
-        messages.error(request, _("Choose one of the roles, and keep the note short."))
     return redirect("laboratory", pk)
 
 
