@@ -127,6 +127,15 @@ class TestGoodFiles:
         assert [receipt.name for receipt in receipts] == [file.name for file in files]
         assert list(slide.images.values_list("name", flat=True)) == [f.name for f in files]
 
+    def test_images_keep_the_order_in_which_they_were_sent_by_a_clock_that_stands_still(
+        self, slide, ada, monkeypatch
+    ):
+        now = timezone.now()
+        monkeypatch.setattr(timezone, "now", lambda: now)
+        files = [cell(seed, f"{seed}.png") for seed in range(6)]
+        intake.receive(slide, files, ada)
+        assert list(slide.images.values_list("name", flat=True)) == [f.name for f in files]
+
     @pytest.mark.parametrize(
         ("name", "shown"),
         [
