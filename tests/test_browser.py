@@ -405,6 +405,16 @@ def test_a_language_is_chosen_by_keyboard_and_scripts_speak_it(
     assert has_no_sideways_scroll(page)
 
 
+def test_files_that_are_chosen_before_the_script_arrives_are_taken(open_page, ada, tmp_path):
+    page, held = open_page(storage_state=ada), []
+    page.route("**/upload*.js", lambda route: held.append(route))
+    page.goto("/slides/new/", wait_until="commit")
+    page.locator("input[type=file]").set_input_files(drawn(tmp_path, 1, 2))
+    expect(page.locator("[data-text-total]")).to_be_empty()
+    held[0].continue_()
+    expect(page.locator("[data-text-total]")).to_have_text("2 files ready to send")
+
+
 def test_a_lost_connection_is_said_while_results_are_awaited(open_page, ada, site, tmp_path):
     page = open_page(storage_state=ada)
     for worker in list(site.workers):

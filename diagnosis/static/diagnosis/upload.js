@@ -275,11 +275,14 @@ addEventListener("beforeunload", (event) => {
   if (count("sending", "lost") || (started && count("waiting"))) event.preventDefault();
 });
 
-input.required = false;
-input.addEventListener("change", () => {
+function take() {
   add(input.files);
   input.value = "";
-});
+}
+
+input.required = false;
+input.addEventListener("change", take);
+if (input.files.length) take(); // chosen while this script was still on its way
 
 const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
 document.addEventListener("dragover", (event) => {
