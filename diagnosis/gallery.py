@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -51,12 +52,14 @@ ORDERS = {
     "suspicious": gettext_lazy("Most suspicious first"),
     "upload": gettext_lazy("As uploaded"),
 }
-# How long something has been waiting → how often the page asks. The last one is worth a word.
+MANY = 1_000
+# How long something has been waiting, how many others before it → how often the page asks.
+# The last one is worth a word.
 PACES = (
-    (timedelta(seconds=2), "100ms"),
-    (timedelta(seconds=20), "500ms"),
-    (timedelta(minutes=1), "2s"),
-    (timedelta.max, "10s"),
+    (timedelta(seconds=2), 64, "100ms"),
+    (timedelta(seconds=20), MANY, "500ms"),
+    (timedelta(minutes=1), inf, "2s"),
+    (timedelta.max, inf, "10s"),
 )
 
 _SUSPICION = Case(
@@ -188,7 +191,7 @@ def summary(slide: Slide, show: str = "", here: SmearImage | None = None) -> dic
         "tally": tally,
         "read": tally.total - tally.pending,
         "every": every,
-        "late": every == PACES[-1][1],
+        "late": every == PACES[-1][-1],
         "seen": f"{_fingerprint(tally, every)}-{standing.seen}",
         "standing": standing,
         "show": show,
@@ -210,10 +213,13 @@ def _look_at(result: finding.Result | None, slide: Slide, here: SmearImage | Non
 
 
 def _pace(slide: Slide) -> str:
-    waiting = Prediction.objects.filter(STATUSES["pending"], slide=slide)
-    since = waiting.aggregate(since=Min("queued_at"))["since"]
-    waited = timezone.now() - since if since else timedelta()
-    return next(pace for limit, pace in PACES if waited < limit)
+    waiting = Prediction.objects.filter(STATUSES["pending"])
+    since = waiting.filter(slide=slide).aggregate(since=Min("queued_at"))["since"]
+    if since is None:
+        return PACES[0][2]
+    waited = timezone.now() - since
+    before = waiting.filter(queued_at__lt=since)[:MANY].count()
+    return next(pace for limit, most, pace in PACES if waited < limit and before < most)
 
 
 def _fingerprint(tally: verdict.Tally, every: str) -> str:

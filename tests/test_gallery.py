@@ -1,4 +1,5 @@
 from datetime import timedelta
+from math import inf
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -106,6 +107,23 @@ def test_asks_less_often_the_longer_it_takes(slide, seconds, every):
     found = gallery.results(slide, NOBODY)
     assert found["every"] == every
     assert found["late"] is (seconds == 90)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "every"), [(1, 4, "100ms"), (2, 0, "500ms"), (4, 0, "2s"), (9, 0, "2s")]
+)
+def test_asks_less_often_the_more_of_others_waits_before(slide, monkeypatch, before, after, every):
+    monkeypatch.setattr(gallery, "MANY", 4)
+    few_many = zip(gallery.PACES, (2, 4, inf, inf), strict=True)
+    monkeypatch.setattr(gallery, "PACES", [(limit, n, pace) for (limit, _, pace), n in few_many])
+    now, other = timezone.now(), new_slide(slide.laboratory)
+    waiting(slide, queued_at=now)
+    for number in range(1, before + 1):
+        waiting(other, queued_at=now - timedelta(seconds=number))
+    for number in range(1, after + 1):
+        waiting(other, queued_at=now + timedelta(seconds=number))
+    found = gallery.results(slide, NOBODY)
+    assert (found["every"], found["late"]) == (every, False)
 
 
 def test_asks_no_more_when_all_is_read(slide):
