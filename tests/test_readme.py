@@ -97,9 +97,9 @@ class Copy:
         """With a port and a database server of this machine, and small steps for its few cells."""
         script = re.sub(r"\bPORT=\d+", f"PORT={self.port}", script)
         script = script.replace("localhost:8000", f"localhost:{self.port}")
+        script = script.replace("--folds 3", "--folds 2 --epochs 2")
         script = re.sub(r"train_model --data.*", rf"\g<0> {FOR_FEW_CELLS}", script)
         script = re.sub(r"train_model(?!.*--epochs).*", rf"\g<0> {FEWER_EPOCHS}", script)
-        script = script.replace("--folds 3", "--folds 2")
         return ["sh", "-e", "-c", script.replace("localhost:5432", self.postgres)]
 
     def sh(self, script: str) -> str:

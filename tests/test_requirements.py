@@ -88,10 +88,11 @@ def test_the_lock_is_what_is_installed(name):
 
 
 def test_all_commands_install_from_a_lock():
-    makefile = (ROOT / "Makefile").read_text()
-    installs = re.findall(r"pip install .*", makefile)
-    assert len(installs) == 3
-    assert all(re.search(r"-r requirements-(serve|dev|audit)\.txt$", line) for line in installs)
+    recipes = re.findall(r"^\t.*", (ROOT / "Makefile").read_text(), re.M)
+    installs = [line for line in recipes if re.search(r"pip install |\$\((PIP|UV)\)", line)]
+    assert len(installs) == 4
+    locks = r"-r requirements-(serve|dev|audit)\.txt\b|'\^uv==' requirements-dev\.txt"
+    assert all(re.search(locks, line) for line in installs)
 
 
 def test_serving_weighs_little():
