@@ -1,6 +1,7 @@
 """Many people at once on PostgreSQL and Redis: pages, the queue, memory; a burst of images.
 
     python -m benchmarks.load [CELL_OR_FOLDER...] [--people N] [--seconds N] [--burst N] [--web N]
+        [--pause SECONDS]
 
 First the workers alone read a burst that was uploaded while none ran. Then as many images wait
 again, people come (benchmarks.people, run by locust: they browse, upload, poll and review), and the
@@ -114,7 +115,7 @@ def people(site: Site, options: argparse.Namespace, folder: Path) -> Iterator[Pa
     command += ["--run-time", f"{options.seconds}s", "--stop-timeout", "30", "--only-summary"]
     given = {"LOAD_SESSIONS": folder / "sessions.json", "LOAD_CELLS": folder / "cells"}
     environment = os.environ | {name: str(path) for name, path in given.items()}
-    environment["LOAD_FOUND"] = str(found)
+    environment |= {"LOAD_FOUND": str(found), "LOAD_PAUSE": str(options.pause)}
     locust = subprocess.Popen([sys.executable, *command], stdout=sys.stderr, env=environment)
     time.sleep(WARM_UP)
     yield found
@@ -179,6 +180,9 @@ def main() -> None:
     made.add_argument("--burst", type=at_least(100), default=5000)
     made.add_argument("--workers", type=at_least(1), default=2)
     made.add_argument("--web", type=at_least(1), default=2, help="web processes")
+    made.add_argument(
+        "--pause", type=float, default=3, help="seconds between two things a person does, on average"
+    )
     options = made.parse_args()
     show(measured(options), options)
 

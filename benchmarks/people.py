@@ -14,6 +14,7 @@ from locust import HttpUser, between, events, task
 from benchmarks.cells import unlike_all_others
 
 SESSIONS = iter(json.loads(Path(os.environ["LOAD_SESSIONS"]).read_text()))
+PAUSE = float(os.environ["LOAD_PAUSE"])
 CELLS = sorted(Path(os.environ["LOAD_CELLS"]).iterdir())
 CSRF = "c" * 32
 CARD = re.compile(r'id="image-([0-9a-f-]{36})".*?</li>', re.S)
@@ -28,7 +29,7 @@ chance = random.Random(1)
 
 
 class Person(HttpUser):
-    wait_time = between(1, 5)
+    wait_time = between(PAUSE / 3, PAUSE * 5 / 3)
 
     def on_start(self) -> None:
         self.client.cookies.update({"sessionid": next(SESSIONS), "csrftoken": CSRF})
