@@ -181,7 +181,7 @@ def main() -> None:
     made.add_argument("--workers", type=at_least(1), default=2)
     made.add_argument("--web", type=at_least(1), default=2, help="web processes")
     made.add_argument(
-        "--pause", type=float, default=3, help="seconds between two things a person does, on average"
+        "--pause", type=float, default=3, help="seconds between what a person does, on average"
     )
     options = made.parse_args()
     show(measured(options), options)
