@@ -19,6 +19,7 @@ from .models import (
     CellOpinion,
     CellReview,
     Conclusion,
+    Decision,
     Kind,
     Prediction,
     Review,
@@ -61,6 +62,16 @@ class Difference:
     def differs(self) -> bool:
         first, second = self.said
         return first.label != second.label
+
+    @property
+    def is_open(self) -> bool:
+        return self.differs and self.settlement is None
+
+    @property
+    def is_suspicious(self) -> bool:
+        """One of the two said that there are parasites."""
+        alarming = (Conclusion.POSITIVE, Decision.PARASITIZED)
+        return any(said.is_own and said.label in alarming for said in self.said)
 
     @property
     def key(self) -> str:
@@ -164,9 +175,11 @@ def recount(slide: Slide) -> None:
     opinions.settle_cells(spoken.defer("activation").select_related("image"), slide, heard)
     for image in slide.images.all():
         opinions.settle(image, heard)
-    slide.disputed = sum(one.differs and one.settlement is None for one in of_slide(slide))
+    still_open = [one for one in of_slide(slide) if one.is_open]
+    slide.disputed = len(still_open)
     slide.concluded = _concluded(slide)
-    slide.save(update_fields=["disputed", "concluded"])
+    slide.suspected = any(one.is_suspicious for one in still_open) or _one_of_many(slide)
+    slide.save(update_fields=["disputed", "suspected", "concluded"])
     verdict.recount([slide.pk])
 
 
@@ -178,6 +191,13 @@ def _concluded(slide: Slide) -> str:
         return settled.label
     said = set(slide.readings.exclude(conclusion="").values_list("conclusion", flat=True))
     return said.pop() if len(said) == 1 else (Conclusion.CANNOT_TELL if said else "")
+
+
+def _one_of_many(slide: Slide) -> bool:
+    """Who are not blind to each other, and of whom one concludes that there are parasites."""
+    if slide.is_read_twice or slide.concluded != Conclusion.CANNOT_TELL:
+        return False
+    return slide.readings.filter(conclusion=Conclusion.POSITIVE).exists()
 
 
 def _of_whole(slide: Slide, readings: list[SlideReading]) -> list[Difference]:

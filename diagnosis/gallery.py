@@ -68,7 +68,7 @@ _SUSPICION = Case(
     output_field=IntegerField(),
 )
 
-SHOWN = (*STATUSES, "reviewed", "concluded", *verdict.OF_FIELDS)
+SHOWN = (*STATUSES, "reviewed", *verdict.OVER_COUNTS, *verdict.OF_FIELDS)
 """What a page shows of a tally."""
 
 

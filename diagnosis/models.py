@@ -276,6 +276,12 @@ class Slide(models.Model):
         editable=False,
         help_text="In how much its two readings differ and nobody settled it.",
     )
+    suspected = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="One of its readers says parasites, another does not; nobody settled it.",
+    )
     words = models.GeneratedField(
         expression=Lower(Concat("code", Value("\n"), "note")),
         output_field=models.CharField(max_length=400),

@@ -112,6 +112,8 @@ class Tally:
     cells_parasitized: int = 0
     concluded: str = ""
     """What people conclude of the whole slide: a `Conclusion`."""
+    suspected: bool = False
+    """One of those who read it says parasites, another does not, and nobody settled it."""
 
     @property
     def cells(self) -> int:
@@ -136,10 +138,12 @@ class Tally:
         """
         if self.concluded == Conclusion.POSITIVE:
             return str(Decision.PARASITIZED)
-        if self.concluded and self.is_readable and not self.is_critical:
+        if self.suspected and not self.is_positive:
+            return str(Decision.UNCERTAIN)
+        if self.concluded and self.is_readable and not self.is_positive:
             is_negative = self.concluded == Conclusion.NEGATIVE and (self.cells or self.fields)
             return str(Decision.UNINFECTED if is_negative else Decision.UNCERTAIN)
-        if (self.fields or self.finding) and not self.is_critical:
+        if (self.fields or self.finding) and not self.is_positive:
             return str(Decision.UNINFECTED if self.is_negative else Decision.UNCERTAIN)
         names = (Decision.PARASITIZED, Decision.UNCERTAIN, Decision.UNINFECTED)
         return next((str(name) for name in names if getattr(self, name)), "none")
@@ -160,6 +164,10 @@ class Tally:
     @property
     def is_critical(self) -> bool:
         """Someone must be told at once, also while other images are still being read."""
+        return self.is_positive or self.suspected
+
+    @property
+    def is_positive(self) -> bool:
         is_seen = self.finding == Finding.POSITIVE or self.parasitized > self.fields_parasitized
         return is_seen or self.concluded == Conclusion.POSITIVE
 
@@ -278,11 +286,13 @@ NOT_KEPT = (
     "fields_parasitized",
     "fields_rejected",
     "concluded",
+    "suspected",
 )
 COUNTS = [field.name for field in fields(Tally) if field.name not in NOT_KEPT]
 KEPT = [*COUNTS, "is_critical", "has_open", *rollups.KEPT]
 OF_FIELDS = ("finding", "cells_counted", "cells_parasitized")
-OF_READERS = ("concluded", "disputed", "readings_closed_at")
+OVER_COUNTS = ("concluded", "suspected")
+OF_READERS = (*OVER_COUNTS, "disputed", "readings_closed_at")
 
 
 def is_readable(counted: Tally | Slide) -> bool:
@@ -305,9 +315,13 @@ def tallies(slides: Iterable[Slide]) -> dict[UUID, Tally]:
     counted = _count(known, _groups(known))
     _load_anew(known)
     return {
-        pk: replace(tally, **{name: getattr(known[pk], name) for name in (*OF_FIELDS, "concluded")})
+        pk: replace(tally, **_kept(known[pk], *OF_FIELDS, *OVER_COUNTS))
         for pk, tally in counted.items()
     }
+
+
+def _kept(slide: Slide, *names: str) -> dict[str, Any]:
+    return {name: getattr(slide, name) for name in names}
 
 
 def _load_anew(slides: Mapping[UUID, Slide]) -> None:
@@ -329,10 +343,11 @@ def recount(slide_ids: Collection[UUID]) -> None:
     groups = _groups([slide.pk for slide in slides])
     counted = _count([slide.pk for slide in slides], groups)
     results = finding.of_slides([slide for slide in slides if counted[slide.pk].has_fields])
-    concluded = {slide.pk: slide.concluded for slide in slides}
     counted = {
-        pk: replace(of, concluded=concluded[pk], **_of_fields(results.get(pk)))
-        for pk, of in counted.items()
+        slide.pk: replace(
+            counted[slide.pk], **_kept(slide, *OVER_COUNTS), **_of_fields(results.get(slide.pk))
+        )
+        for slide in slides
     }
     charted = rollups.of_groups(groups, [pk for pk, of in counted.items() if of.reviewed])
     since = rollups.newest_open(groups)
@@ -376,7 +391,7 @@ def _take_over(
     now |= {name: charted.get(name, 0) for name in rollups.KEPT}
     looked_at = [at for at in (slide.signed_at, slide.both_saw_until) if at]
     now["has_open"] = newest_open is not None and all(newest_open > at for at in looked_at)
-    before = {name: getattr(slide, name) for name in KEPT}
+    before = _kept(slide, *KEPT)
     for name, value in now.items():
         setattr(slide, name, value)
     return before != now

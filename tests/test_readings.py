@@ -13,7 +13,8 @@ from diagnosis import (
     summary,
     verdict,
 )
-from diagnosis.models import Event, Slide
+from diagnosis import waiting as waiting_list
+from diagnosis.models import Event, Notice, Slide
 from diagnosis.readings import NotNow
 from tests.people import laboratory_of, signed_in
 from tests.readings import (
@@ -227,6 +228,35 @@ def test_the_conclusions_differ_and_are_settled(slide, image, ada, ben):
     assert verdict.tally(slide).is_critical
 
 
+def test_one_of_two_who_says_parasites_alarms_until_it_is_settled(laboratory, ada, ben, cleo):
+    slide = new_slide(laboratory)
+    image = read(slide, "uninfected").image
+    reviews.say(image, ada, "parasitized")
+    close(slide, ada, conclusion="positive")
+    assert not again(slide).is_critical  # ben is still blind to it
+    slide = close(slide, ben, conclusion="negative")
+    tally = verdict.tally(slide)
+    assert (tally.is_critical, tally.result, slide.is_critical) == (True, "uncertain", True)
+    assert "tell the responsible clinician" in tally.advice
+    told = Notice.objects.filter(slide=slide, kind="critical").values_list("user__username")
+    assert {name for (name,) in told} == {"ada", "ben", "cleo"}
+    assert waiting_list.slides(cleo).get(pk=slide.pk).waits == waiting_list.Reason.SETTLE
+    disputes.settle(slide, cleo, f"image-{image.pk}", "uninfected", "A platelet.")
+    assert again(slide).is_critical
+    disputes.settle(slide, cleo, "slide", "negative", "Nothing in 200 fields.")
+    slide = again(slide)
+    assert (slide.is_critical, verdict.tally(slide).result) == (False, "uninfected")
+
+
+def test_who_only_lets_stand_what_the_model_said_raises_no_alarm(slide, ada, ben):
+    measured_model()
+    image = read_field(slide, "parasitized", *["uninfected"] * 30).image
+    was = again(slide).is_critical
+    cells.say(image, ada, image.cells.first().pk, "uninfected")
+    slide = close(slide, ada, ben, conclusion="cannot-tell")
+    assert (slide.disputed, slide.suspected, slide.is_critical) == (1, False, was)
+
+
 def test_cells_differ_too_and_a_drawn_one_that_the_other_did_not_draw(slide, ada, ben):
     measured_model()
     image = read_field(slide, "uncertain", "uninfected").image
@@ -360,13 +390,14 @@ class TestWithoutSecondReading:
         said = Event.objects.filter(kind="slidereading", action="reviewed").first()
         assert said.changes["conclusion"] == ["negative", "positive"]
 
-    def test_two_who_disagree_cannot_tell(self, slide, image, ada, ben):
+    def test_two_who_disagree_cannot_tell_and_one_positive_alarms(self, slide, image, ada, ben):
         readings.conclude(slide, ada, "negative")
         readings.conclude(slide, ben, "positive")
         assert again(slide).concluded == "cannot-tell"
-        assert not verdict.tally(slide).is_critical
+        tally = verdict.tally(again(slide))
+        assert (tally.is_critical, tally.result) == (True, "uncertain")
         readings.conclude(slide, ben, "")
-        assert again(slide).concluded == "negative"
+        assert (again(slide).concluded, again(slide).is_critical) == ("negative", False)
 
     def test_a_negative_word_does_not_silence_the_alarm(self, slide, ada):
         read(slide, "parasitized")
