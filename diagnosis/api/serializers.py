@@ -283,7 +283,7 @@ class SettlementOut(serializers.ModelSerializer):
 
     class Meta:
         model = Settlement
-        fields = ("label", "reason", "by", "is_third", "at")
+        fields = ("id", "label", "reason", "by", "is_third", "at")
 
 
 class DifferenceOut(serializers.Serializer):
@@ -308,6 +308,11 @@ class NewSettlement(serializers.Serializer):
         help_text="One of those for a slide, a chosen cell, a whole field or a cell of it.",
     )
     reason = serializers.CharField(max_length=300)
+    seen = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        help_text="The settlement that you looked at, 0 for none: refused where another stands.",
+    )
 
 
 class Upload(serializers.Serializer):
