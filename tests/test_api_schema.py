@@ -83,6 +83,8 @@ def test_the_page_shows_every_operation_by_the_sites_own_means(client, db):
             assert f'id="{operation["operationId"]}"' in page.text
     sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert [url for url in sources if not re.match(r"[/#](?!/)", url)] == []
+    assert "wait as long as <code>Retry-After</code> says" in page.text
+    assert "`" not in page.text
     assert "<style" not in page.text
     scripts = re.findall("<script[^>]*>", page.text)
     assert all("src=" in script for script in scripts)

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from markdown_it import MarkdownIt
 
 from ml.decisions import LABEL_THRESHOLD, Thresholds
 
@@ -31,6 +32,13 @@ def icon(name: str, extra: str = "") -> SafeString:
         static("diagnosis/icons.svg"),
         name,
     )
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """What stands between backticks as code; nothing else of Markdown, and no HTML."""
+    plain = MarkdownIt("zero").enable("backticks")
+    return SafeString(plain.renderInline(str(text)))  # nosec B703
 
 
 @register.simple_tag
