@@ -579,12 +579,12 @@ class TestReadings:
         assert not settled.json()["settlement"]["is_third"]
         twice.refresh_from_db()
         assert (twice.concluded, twice.disputed) == ("positive", 0)
-        fields |= {"label": "negative", "seen": 0}
-        unseen = post(ben, self.path(twice, "differences"), **fields)
+        fields["label"] = "negative"
+        unseen = post(ben, self.path(twice, "differences"), **fields, seen=0)
         assert unseen.status_code == 409
         assert "meanwhile" in unseen.json()["detail"]
-        fields["seen"] = settled.json()["settlement"]["id"]
-        assert post(ben, self.path(twice, "differences"), **fields).status_code == 201
+        seen = settled.json()["settlement"]["id"]
+        assert post(ben, self.path(twice, "differences"), **fields, seen=seen).status_code == 201
 
     def test_what_cannot_be_said(self, program, twice):
         assert put(program, self.path(twice), conclusion="perhaps").status_code == 400
