@@ -31,6 +31,7 @@ from .models import (
 from .opinions import Item
 
 WHOLE: Item = (None, None)
+PARASITES = frozenset({str(Conclusion.POSITIVE), str(Decision.PARASITIZED)})
 
 
 class CannotSettle(ValueError):
@@ -68,10 +69,15 @@ class Difference:
         return self.differs and self.settlement is None
 
     @property
-    def is_suspicious(self) -> bool:
-        """One of the two said that there are parasites."""
-        alarming = (Conclusion.POSITIVE, Decision.PARASITIZED)
-        return any(said.is_own and said.label in alarming for said in self.said)
+    def alarms(self) -> bool:
+        """One of the two says parasites, and it was not settled otherwise.
+
+        Where the machine errs in few of many cells, its word that was let stand is no alarm.
+        """
+        if self.settlement and self.settlement.label not in PARASITES:
+            return False
+        heard = [said.label for said in self.said if said.is_own or not self.cell]
+        return self.differs and not PARASITES.isdisjoint(heard)
 
     @property
     def key(self) -> str:
@@ -175,10 +181,10 @@ def recount(slide: Slide) -> None:
     opinions.settle_cells(spoken.defer("activation").select_related("image"), slide, heard)
     for image in slide.images.all():
         opinions.settle(image, heard)
-    still_open = [one for one in of_slide(slide) if one.is_open]
-    slide.disputed = len(still_open)
+    found = of_slide(slide)
+    slide.disputed = sum(one.is_open for one in found)
+    slide.suspected = any(one.alarms for one in found)
     slide.concluded = _concluded(slide)
-    slide.suspected = any(one.is_suspicious for one in still_open) or _one_of_many(slide)
     slide.save(update_fields=["disputed", "suspected", "concluded"])
     verdict.recount([slide.pk])
 
@@ -191,13 +197,6 @@ def _concluded(slide: Slide) -> str:
         return settled.label
     said = set(slide.readings.exclude(conclusion="").values_list("conclusion", flat=True))
     return said.pop() if len(said) == 1 else (Conclusion.CANNOT_TELL if said else "")
-
-
-def _one_of_many(slide: Slide) -> bool:
-    """Who are not blind to each other, and of whom one concludes that there are parasites."""
-    if slide.is_read_twice or slide.concluded != Conclusion.CANNOT_TELL:
-        return False
-    return slide.readings.filter(conclusion=Conclusion.POSITIVE).exists()
 
 
 def _of_whole(slide: Slide, readings: list[SlideReading]) -> list[Difference]:

@@ -218,7 +218,7 @@ def _pace(slide: Slide) -> str:
     if since is None:
         return PACES[0][2]
     waited = timezone.now() - since
-    before = waiting.filter(queued_at__lt=since)[:MANY].count()
+    before = waiting.filter(sent_at__lt=since)[:MANY].count()
     return next(pace for limit, most, pace in PACES if waited < limit and before < most)
 
 

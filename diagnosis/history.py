@@ -29,7 +29,8 @@ STATUSES = {
 }
 
 
-_SUSPECT = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN)
+_UNCERTAIN = Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN) | Q(suspected=True)
+_SUSPECT = Q(parasitized__gt=0) | _UNCERTAIN
 _COUNTED = Q(parasitized__gt=0) | Q(uncertain__gt=0) | Q(uninfected__gt=0)
 _UNFINISHED = Q(pending__gt=0) | Q(failed__gt=0)
 _READ = _SUSPECT | _COUNTED | Q(rejected__gt=0)
@@ -38,7 +39,7 @@ _CAME_OUT = {
     "negative": Q(is_critical=False)
     & (Q(finding=Finding.NEGATIVE, concluded="") | _COUNTED & Q(concluded=Conclusion.NEGATIVE)),
     "parasitized": Q(parasitized__gt=0),
-    "uncertain": Q(uncertain__gt=0) | Q(finding=Finding.UNCERTAIN),
+    "uncertain": _UNCERTAIN,
     "uninfected": Q(uninfected__gt=0) & ~_SUSPECT,
     "rejected": Q(rejected__gt=0),
 }

@@ -280,7 +280,7 @@ class Slide(models.Model):
         default=False,
         db_default=False,
         editable=False,
-        help_text="One of its readers says parasites, another does not; nobody settled it.",
+        help_text="One of two readers says parasites, the other does not; not settled otherwise.",
     )
     words = models.GeneratedField(
         expression=Lower(Concat("code", Value("\n"), "note")),

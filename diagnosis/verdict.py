@@ -80,6 +80,7 @@ REMARKS = {
         "count",
     ),
 }
+ONE_OF_TWO = gettext_noop("One of its two readers says parasites, the other does not.")
 NEVER_RULES_OUT = gettext_noop(
     "A thin film never rules malaria out: repeat it, and confirm by microscopy."
 )
@@ -113,7 +114,7 @@ class Tally:
     concluded: str = ""
     """What people conclude of the whole slide: a `Conclusion`."""
     suspected: bool = False
-    """One of those who read it says parasites, another does not, and nobody settled it."""
+    """One of its two readers says parasites, the other does not; not settled otherwise."""
 
     @property
     def cells(self) -> int:
@@ -253,7 +254,8 @@ class Tally:
     @property
     def remarks(self) -> list[str]:
         """What the sentence leaves out."""
-        remarks = self._remarks_on_images
+        remarks = [_(ONE_OF_TWO)] if self.suspected else []
+        remarks += self._remarks_on_images
         if self.fields and self.cells:
             sentence = ngettext(
                 "%(count)d chosen cell shown beside, not counted.",

@@ -117,11 +117,13 @@ def test_asks_less_often_the_more_of_others_waits_before(slide, monkeypatch, bef
     few_many = zip(gallery.PACES, (2, 4, inf, inf), strict=True)
     monkeypatch.setattr(gallery, "PACES", [(limit, n, pace) for (limit, _, pace), n in few_many])
     now, other = timezone.now(), new_slide(slide.laboratory)
-    waiting(slide, queued_at=now)
+    waiting(slide, queued_at=now, sent_at=now)
     for number in range(1, before + 1):
-        waiting(other, queued_at=now - timedelta(seconds=number))
+        waiting(other, sent_at=now - timedelta(seconds=number))
     for number in range(1, after + 1):
-        waiting(other, queued_at=now + timedelta(seconds=number))
+        waiting(other, sent_at=now + timedelta(seconds=number))
+    for _ in range(4):
+        waiting(other, sent_at=None)
     found = gallery.results(slide, NOBODY)
     assert (found["every"], found["late"]) == (every, False)
 
