@@ -5,6 +5,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.core.exceptions import TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views import defaults
@@ -52,6 +53,11 @@ def _sentence(exception: Exception) -> str:
     if isinstance(exception, TooManyFilesSent):
         most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
         return _("Send at most %(most)d files at a time.") % {"most": most}
+    if isinstance(exception, MultiPartParserError):
+        return _(
+            "The upload could not be taken apart, so nothing of it was stored. "
+            "Shorten the names of its files and send it again."
+        )
     if isinstance(exception, Unclean):
         return _("It holds a character that cannot be kept: go back and write it anew.")
     return _("Go back and try again. If it happens again, tell whoever runs this site.")

@@ -88,7 +88,7 @@ def test_odd_requests_are_answered_in_words(live_stack):
     trial.run(iter([("..", b"x")]))
     long_name = trial.visitor.send(trial.path, form_of([("a" * 5_000, bytes(9_000_000))]))
     assert long_name.status == 400
-    assert "try again" in long_name.json["error"]
+    assert "Shorten the names of its files" in long_name.json["error"]
     answer = trial.visitor.send(trial.path, form_of([("", b"x")]))
     assert answer.status == 400
     assert answer.json["error"] == "Choose at least one photograph."
