@@ -8,6 +8,8 @@
 # make install, make install-all   only install: what the site needs; what training and tests need
 
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --cache-dir .venv/uv
 # The first of these that is new enough makes the virtual environment.
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb)
@@ -59,18 +61,15 @@ install-all: .venv/dev.stamp
 .venv/serve.stamp: requirements-serve.txt | $(BIN)/python
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory venv
 	@echo "Installing what the site needs (once; a minute or two) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.txt
+	@$(PIP) -r requirements-serve.txt
 	@touch $@
 
 # By uv, in a third of pip's time: these are 6 GB. By pip, which knows more proxies and mirrors,
 # where that fails. Most of these modules are never loaded: each is compiled when it is.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-UV := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --cache-dir .venv/uv
-
 .venv/dev.stamp: requirements-dev.txt requirements.txt .venv/serve.stamp
 	@echo "Installing what training and tests need (once; some minutes, 6 GB) ..."
 	@{ $(PIP) "$$(grep '^uv==' requirements-dev.txt)" && $(UV) -r requirements-dev.txt; } 2>/dev/null \
-	    || $(PIP) -r requirements-dev.txt
+	    || $(PIP) --no-compile -r requirements-dev.txt
 	@rm -rf .venv/uv
 	@touch $@
 

@@ -145,8 +145,7 @@ def hindrance(slide: Slide) -> str:
         return _(BEING_READ_TWICE)
     if slide.is_read_twice and slide.disputed:
         return _to_settle(slide.disputed)
-    is_said = slide.suspected or slide.concluded == Conclusion.POSITIVE
-    has_result = verdict.is_readable(slide) or is_said
+    has_result = verdict.is_readable(slide) or slide.concluded == Conclusion.POSITIVE
     return "" if has_result else _(NOTHING_READ)
 
 

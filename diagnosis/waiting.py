@@ -48,7 +48,7 @@ _SUSPECT = (
     | Q(uncertain__gt=0)
     | Q(finding=Finding.UNCERTAIN)
 )
-_READABLE = _SUSPECT | Q(uninfected__gt=0) | Q(concluded=Conclusion.POSITIVE) | Q(suspected=True)
+_READABLE = _SUSPECT | Q(uninfected__gt=0) | Q(concluded=Conclusion.POSITIVE)
 _SIGNED = Q(signed_at__isnull=False)
 _BEING_READ_TWICE = Q(is_read_twice=True, readings_closed_at=None)
 _OPEN = Q(has_open=True)

@@ -277,7 +277,7 @@ def test_of_a_chosen_cell_also_what_a_reader_lets_stand_keeps_the_alarm(slide, a
     assert (slide.disputed, slide.is_critical) == (1, True)
 
 
-def test_where_nothing_was_read_the_alarm_of_one_waits_and_can_be_signed(slide, ada, ben, cleo):
+def test_where_nothing_was_read_the_alarm_of_one_waits_to_be_settled(slide, ada, ben, cleo):
     read(slide, "rejected")
     close(slide, ada)
     slide = close(slide, ben, conclusion="negative")

@@ -22,6 +22,7 @@ from ..words import percent as percent_of
 from ..words import probability
 
 register = template.Library()
+CODE = MarkdownIt("zero").enable("backticks")
 
 
 @register.simple_tag
@@ -37,8 +38,7 @@ def icon(name: str, extra: str = "") -> SafeString:
 @register.filter
 def with_code(text: str) -> SafeString:
     """What stands between backticks as code; nothing else of Markdown, and no HTML."""
-    plain = MarkdownIt("zero").enable("backticks")
-    return SafeString(plain.renderInline(str(text)))  # nosec B703
+    return SafeString(CODE.renderInline(str(text)))  # nosec B703
 
 
 @register.simple_tag
