@@ -40,7 +40,7 @@ def card(context: Context, prediction: Prediction, query: str) -> SafeString:
 def slide_row(context: Context, row: Row) -> SafeString:
     """Of a slide, in the history."""
     slide = row.slide
-    shown = [_values(slide), slide.is_signed, row.tally, row.images]  # type: ignore[attr-defined]
+    shown = [_values(slide), row.tally, row.images]
     given = {"row": row, "slide": slide, "tally": row.tally}
     return _part(context, "diagnosis/slide_row.html", given, shown)
 

@@ -325,6 +325,10 @@ class Slide(models.Model):
         super().save(*args, **kwargs)
 
     @property
+    def is_signed(self) -> bool:
+        return self.signed_at is not None
+
+    @property
     def counts_opinions(self) -> bool:
         """Of two readings neither counts before both are closed: so nothing tells of them."""
         return not self.is_read_twice or self.readings_closed_at is not None

@@ -177,7 +177,7 @@ def not_to_ask(slide: Slide) -> str:
     """Why no second reader can be asked for now; empty where one can."""
     if slide.is_read_twice:
         return _(READ_TWICE)
-    if slide.reports.exists():
+    if slide.is_signed:
         return _(SIGNED)
     speakers = _speakers(slide)
     if len(speakers) > 1:

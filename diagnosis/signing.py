@@ -11,7 +11,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
@@ -124,13 +123,8 @@ def has_changed(report: Report, slide: Slide) -> bool:
     return change(report, slide) is not None
 
 
-def marked(slides: QuerySet[Slide]) -> QuerySet[Slide]:
-    """Each knows whether it `is_signed`."""
-    return slides.annotate(is_signed=Exists(Report.objects.filter(slide=OuterRef("pk"))))
-
-
 def standing(slide: Slide) -> Standing:
-    reports = list(slide.reports.defer("content"))
+    reports = list(slide.reports.defer("content")) if slide.is_signed else []
     changed = change(reports[0], slide) if reports else None
     return Standing(reports, changed, hindrance(slide))
 

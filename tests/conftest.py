@@ -32,6 +32,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from django.utils import translation
 from filelock import FileLock
 
 from diagnosis.models import Role
@@ -79,6 +80,12 @@ def own_folders(settings, tmp_path_factory):
     settings.VAR = tmp_path_factory.mktemp("var")
     settings.MEDIA_ROOT = settings.VAR / "media"
     settings.MEDIA_ROOT.mkdir(parents=True)
+
+
+@pytest.fixture(autouse=True)
+def english(settings):
+    """Whatever language the page asked for last in this thread was in."""
+    translation.activate(settings.LANGUAGE_CODE)
 
 
 @pytest.fixture

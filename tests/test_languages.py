@@ -28,10 +28,8 @@ PLACEHOLDER = re.compile(r"%%|%\(\w+\)[sd]|%[sd]|\{\w*\}")
 
 @pytest.fixture
 def both(settings):
-    """English and French, whatever the site offers; the thread goes on in English."""
+    """English and French, whatever the site offers."""
     settings.LANGUAGES = [("en-gb", "English"), ("fr", "Français")]
-    yield
-    translation.activate(site.LANGUAGE_CODE)
 
 
 @pytest.mark.django_db

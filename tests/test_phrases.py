@@ -8,7 +8,6 @@ from types import ModuleType
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import translation
 
 from diagnosis import models, phrases, registry, tasks, trail
 from ml import card, field_reading, images, rejection, sandbox, sandbox_child
@@ -99,14 +98,13 @@ def test_numbers_and_names_in_a_kept_sentence_are_kept(monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def client_of_a_slide(db: None) -> Iterator[tuple[Client, str]]:
+def client_of_a_slide(db: None) -> tuple[Client, str]:
     """A person, and the page of their slide with an image that was rejected and one not read."""
     laboratory = laboratory_of("ada")
     slide = new_slide(laboratory)
     read(slide, "rejected", reasons=[rejection.REASONS["part"]])
     failed(slide, error=tasks.ERROR.format(name="ValueError"))
-    yield signed_in(laboratory.members.get()), reverse("slide", args=[slide.pk])
-    translation.activate("en-gb")
+    return signed_in(laboratory.members.get()), reverse("slide", args=[slide.pk])
 
 
 def test_a_page_says_what_was_kept_in_the_language_of_whoever_reads(

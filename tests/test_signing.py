@@ -240,7 +240,7 @@ def test_former_reports_are_listed_without_what_they_hold(slide, ada):
     signing.sign(slide, ada)
     for _ in range(2):
         signing.amend(slide, ada, "A slip.")
-    reports = signing.standing(slide).reports
+    reports = signing.standing(Slide.objects.get()).reports
     assert [report.number for report in reports] == [3, 2, 1]
     assert all("content" in report.get_deferred_fields() for report in reports[1:])
 
