@@ -25,7 +25,7 @@ test: .venv/dev.stamp servers
 	@$(MAKE) --no-print-directory --jobs 2 tests lint
 
 tests:
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check

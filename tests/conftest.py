@@ -7,7 +7,8 @@ Real servers, skipped with the reason where they cannot be had (a failure under 
     live_stack     a factory: `site = live_stack(REDIS_URL=redis_url, MODEL_ENGINE="torch")` is a
                    tests.servers.Site: the real web server and a real worker in a fresh VAR, with
                    .url .var .env .manage("command", ...) .start_worker() .kill_worker() .log;
-                   `live_stack(start=False)` leaves starting to the test (.start(workers=2))
+                   `live_stack(workers=0)` reads nothing, and is there in half the time;
+                   `live_stack(start=False)` leaves starting to the test
 
     prepared_var   the VAR folder of a new site on SQLite, to be copied
 
@@ -197,9 +198,9 @@ def prepared_var(made_once):
 def live_stack(tmp_path_factory, prepared_var):
     sites = []
 
-    def launch(start: bool = True, **settings: str) -> servers.Site:
+    def launch(start: bool = True, workers: int = 1, **settings: str) -> servers.Site:
         sites.append(servers.Site(tmp_path_factory.mktemp("site"), prepared_var, **settings))
-        return sites[-1].start() if start else sites[-1]
+        return sites[-1].start(workers) if start else sites[-1]
 
     yield launch
     for site in sites:

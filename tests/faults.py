@@ -333,12 +333,17 @@ def left(group: Path) -> bool:
 
 
 def worker_out_of_memory(stand: Stand) -> None:
-    """The kernel kills whatever takes the place of the process that read."""
-    with memory_of(psutil.Process(stand.site.workers[0].pid), 60_000_000):
+    """The kernel kills whatever takes the place of the process that read, and on a busy machine
+    the main process too, which whoever runs it starts again."""
+    main = stand.site.workers[0]
+    with memory_of(psutil.Process(main.pid), 60_000_000):
         worker_child(stand).kill()
         before = kernel_kills()
         with contextlib.suppress(TimeoutError):
             wait_for(lambda: kernel_kills() > before, "the kernel", GIVEN_UP)
+    if main.poll() is not None:
+        stand.site.workers.remove(main)
+        stand.site.start_worker()
 
 
 def kernel_kills() -> int:

@@ -82,8 +82,7 @@ def test_a_site_under_bad_files(live_stack):
 
 
 def test_odd_requests_are_answered_in_words(live_stack):
-    site = live_stack(start=False)
-    site.start(workers=0)
+    site = live_stack(workers=0)
     trial = Trial(site)
     trial.run(iter([("..", b"x")]))
     long_name = trial.visitor.send(trial.path, form_of([("a" * 5_000, bytes(9_000_000))]))

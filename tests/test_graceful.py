@@ -34,7 +34,7 @@ def half_sent(visitor, path) -> tuple[http.client.HTTPConnection, bytes]:
 
 
 def test_the_web_process_takes_an_upload_that_is_on_its_way_and_ends(live_stack):
-    site = live_stack()
+    site = live_stack(workers=0)
     visitor = Visitor(site)
     connection, rest = half_sent(visitor, visitor.new_slide("KSM-1"))
     time.sleep(1)
@@ -51,7 +51,7 @@ def test_the_web_process_takes_an_upload_that_is_on_its_way_and_ends(live_stack)
 
 
 def test_the_web_process_waits_for_nobody_for_ever(live_stack):
-    site = live_stack()
+    site = live_stack(workers=0)
     visitor = Visitor(site)
     half_sent(visitor, visitor.new_slide("KSM-1"))
     time.sleep(1)

@@ -139,7 +139,7 @@ def drip(port: int, seconds: float) -> float:
 
 
 def test_stalled_uploads_and_dripping_requests_are_cut_and_others_go_on(live_stack):
-    site = live_stack(WEB_THREADS="2")
+    site = live_stack(workers=0, WEB_THREADS="2")
     visitor = Visitor(site)
     images = visitor.new_slide("KSM-1")
     stalled, _ = half_sent(visitor, images)
@@ -152,7 +152,7 @@ def test_stalled_uploads_and_dripping_requests_are_cut_and_others_go_on(live_sta
 
 
 def test_slow_uploads_of_one_person_leave_the_site_to_others(live_stack):
-    site = live_stack(WEB_THREADS="4")
+    site = live_stack(workers=0, WEB_THREADS="4")
     eve, ada = Visitor(site, "eve"), Visitor(site, "ada")
     images = eve.new_slide("KSM-1")
     uploads = [half_sent(eve, images)[0] for _ in range(4)]
@@ -165,7 +165,7 @@ def test_slow_uploads_of_one_person_leave_the_site_to_others(live_stack):
 
 
 def test_silent_connections_hold_no_thread(live_stack):
-    site = live_stack(WEB_THREADS="1")
+    site = live_stack(workers=0, WEB_THREADS="1")
     silent = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(9)]
     started = time.monotonic()
     assert Visitor(site).get("/slides/").status == 200
@@ -175,7 +175,7 @@ def test_silent_connections_hold_no_thread(live_stack):
 
 
 def test_its_health_is_told_while_all_threads_are_busy(live_stack):
-    site = live_stack(WEB_THREADS="1")
+    site = live_stack(workers=0, WEB_THREADS="1")
     visitor = Visitor(site)
     upload, rest = half_sent(visitor, visitor.new_slide("KSM-1"))
     time.sleep(0.5)
@@ -186,25 +186,23 @@ def test_its_health_is_told_while_all_threads_are_busy(live_stack):
     assert upload.getresponse().status == 200
 
 
-@pytest.mark.parametrize("path", ["/accounts/login/", "/slides/new/", "/api/v1/slides/"])
-def test_the_body_of_a_stranger_is_not_waited_for(live_stack, path):
-    site = live_stack(WEB_THREADS="1")
-    strange = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
-    strange.putrequest("POST", path)
-    headers = {"Content-Length": "900000000", "Cookie": "csrftoken=" + "x" * 32}
-    headers |= {"Content-Type": MULTIPART_CONTENT, "Accept": "application/json"}
-    for name, value in headers.items():
-        strange.putheader(name, value)
-    strange.endheaders()
-    started = time.monotonic()
-    assert strange.getresponse().status == 401
-    assert time.monotonic() - started < 3
+def test_the_body_of_a_stranger_is_not_waited_for(live_stack):
+    site = live_stack(workers=0, WEB_THREADS="1")
+    for path in ("/accounts/login/", "/slides/new/", "/api/v1/slides/"):
+        strange = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+        strange.putrequest("POST", path)
+        headers = {"Content-Length": "900000000", "Cookie": "csrftoken=" + "x" * 32}
+        headers |= {"Content-Type": MULTIPART_CONTENT, "Accept": "application/json"}
+        for name, value in headers.items():
+            strange.putheader(name, value)
+        strange.endheaders()
+        started = time.monotonic()
+        assert strange.getresponse().status == 401, path
+        assert time.monotonic() - started < 3, path
 
 
 def test_a_body_without_its_length_is_not_taken_for_an_empty_one(live_stack):
-    site = live_stack(start=False)
-    site.prepare()
-    site.start_web()
+    site = live_stack(workers=0)
     sentence = "Send the length of the request (Content-Length)."
     for path, kind in (("/api/v1/slides/", "application/json"), ("/accounts/login/", "text/html")):
         program = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)

@@ -124,9 +124,7 @@ def test_a_web_process_whose_servers_are_down_says_which(tmp_path):
 def test_a_redis_that_goes_and_comes_back_is_seen(live_stack, redis_server):
     port = free_port()
     with servers.redis_server(port) as url:
-        site = live_stack(start=False, REDIS_URL=url)
-        site.prepare()
-        site.start_web()
+        site = live_stack(workers=0, REDIS_URL=url)
         servers.wait_for(lambda: site.status("/readyz")[0] == 200, "readiness", log=site.log)
     status, body = site.status("/readyz")
     assert (status, json.loads(body)) == (503, ALL_OK | {"broker": "It cannot be reached."})
@@ -163,9 +161,7 @@ class TestMetrics:
         assert "KSM-77" not in text
 
     def test_requests_of_several_web_processes_are_added_up(self, live_stack):
-        site = live_stack(start=False, METRICS_TOKEN=TOKEN, WEB_CONCURRENCY="2")
-        site.prepare()
-        site.start_web()
+        site = live_stack(workers=0, METRICS_TOKEN=TOKEN, WEB_CONCURRENCY="2")
         for _ in range(20):
             site.get("/healthz")
 

@@ -65,9 +65,7 @@ def pending(visitor: Visitor, slide: str) -> bool:
 
 @pytest.mark.parametrize("form", ["line", "json"])
 def test_neither_log_nor_messages_hold_a_mark(live_stack, tmp_path, form):
-    site = live_stack(start=False, LOG_FORMAT=form, LOG_LEVEL="DEBUG")
-    site.prepare()
-    site.start_web()
+    site = live_stack(workers=0, LOG_FORMAT=form, LOG_LEVEL="DEBUG")
     listener = Listener(site, tmp_path / "messages")
     full_run_before_the_worker = Thread(target=full_run, args=[site])
     full_run_before_the_worker.start()

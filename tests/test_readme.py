@@ -33,7 +33,7 @@ FENCE = re.compile(
 SLIDES, TEST_SLIDES, CELLS_OF_A_KIND = 10, ("C2", "C7"), 4
 PALE_GROUND = (245, 240, 235)
 FOR_FEW_CELLS = "--batch-size 8 --learning-rate 0.003 --no-levelling --image-size 32"
-FEWER_EPOCHS = "--epochs 8"
+FEWER_EPOCHS = "--epochs 4"
 API = "/api/v1/"
 TOKEN = shlex.quote(
     "from django.contrib.auth.models import User; from diagnosis import tokens;"

@@ -185,5 +185,5 @@ def test_a_slide_costs_the_same_however_much_differs(
     for user in users:
         readings.conclude(slide, user, "positive", close=True)
     page(ada, slide)
-    with django_assert_num_queries(29):
+    with django_assert_num_queries(28):
         page(ada, slide)

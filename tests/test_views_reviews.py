@@ -195,12 +195,12 @@ def test_a_slide_costs_the_same_however_much_was_reviewed(
     prediction = read(slide)
     say(ada, prediction)
     page(ada, prediction)
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(20):
         page(ada, prediction)
     people = [join(laboratory, f"p{number}").user for number in range(3)]
     for _ in range(5):
         image = read(slide).image
         for user in people:
             reviews.say(image, user, "parasitized")
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(19):
         page(ada, prediction)
