@@ -75,7 +75,8 @@ def note_account(user: User, **changes: tuple[Any, Any]) -> None:
 
 
 def saw(things: Iterable[Model]) -> None:
-    """One query where all of it was noted a while ago."""
+    """One query where all of it was noted a while ago, and no transaction, which keeps a worker's
+    from writing to SQLite."""
     events = [_event(Action.SAW, thing) for thing in things]
     known = Event.objects.filter(
         by=person(),
@@ -84,7 +85,7 @@ def saw(things: Iterable[Model]) -> None:
         at__gt=timezone.now() - SEEN_AGAIN_AFTER,
     )
     seen = set(known.values_list("subject", flat=True))
-    Event.objects.bulk_create(event for event in events if event.subject not in seen)
+    Event.objects.bulk_create([event for event in events if event.subject not in seen])
 
 
 def _event(

@@ -202,5 +202,5 @@ def test_a_slide_costs_the_same_however_much_was_reviewed(
         image = read(slide).image
         for user in people:
             reviews.say(image, user, "parasitized")
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(20):
         page(ada, prediction)
