@@ -75,8 +75,10 @@ def note_account(user: User, **changes: tuple[Any, Any]) -> None:
 
 
 def saw(things: Iterable[Model]) -> None:
-    """One query where all of it was noted a while ago, and no transaction, which keeps a worker's
-    from writing to SQLite."""
+    """One query where all of it was noted a while ago.
+
+    And no transaction, which a generator without events would open: on SQLite it waits for workers.
+    """
     events = [_event(Action.SAW, thing) for thing in things]
     known = Event.objects.filter(
         by=person(),

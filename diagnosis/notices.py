@@ -93,7 +93,7 @@ def unseen(user: User) -> int:
 
 
 def see(user: User, **which: object) -> int:
-    """How many of these were not seen before."""
+    """How many of these were not seen before; where none was, nothing is written."""
     mine = Notice.objects.filter(user=user, seen_at=None, **which)
     return mine.update(seen_at=timezone.now(), is_to_mail=False) if mine.exists() else 0
 
